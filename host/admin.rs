@@ -1,0 +1,114 @@
+//! The administration interface, on an address of its own: what runs, for the people who run it. It is served by the
+//! main thread, so that it answers when every worker is busy.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::assembly::Assembly;
+use crate::chain::Entry;
+use crate::error::Error;
+use crate::listener::accept_one;
+use crate::manifest::{Component, ErrorFormat, Isolation, Mode, OnError};
+use crate::telemetry;
+use crate::wasm::Host;
+
+/// What there is to tell about.
+#[derive(Debug)]
+pub struct Admin {
+    /// What runs.
+    pub assembly: Arc<Assembly>,
+    /// Figures and health.
+    pub host: Host,
+}
+
+/// Serves the interface, for ever. Must be polled within a `LocalSet`.
+pub async fn serve(admin: Arc<Admin>, socket: TcpListener) {
+    loop {
+        let (stream, _) = accept_one(&socket).await;
+        let admin = admin.clone();
+        tokio::task::spawn_local(async move {
+            let service = service_fn(|request| {
+                let response = admin.answer(&request);
+                async { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+            // What goes wrong on such a connection, whoever asked sees.
+            drop(connection.await);
+        });
+    }
+}
+
+impl Admin {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let uri = request.uri();
+        let answer = match (request.method(), uri.path()) {
+            (&Method::GET, "/chain") => json_response(&self.chain()),
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, path) => self
+                .host
+                .health
+                .answer(path, uri.query(), &self.host.pressure)
+                .unwrap_or_else(|| Error::NoRoute.reply().render(ErrorFormat::Problem, "")),
+            _ => Error::NoRoute.reply().render(ErrorFormat::Problem, ""),
+        };
+        answer.map(Full::new)
+    }
+
+    fn chain(&self) -> Value {
+        let filters = self.assembly.manifest.filters.iter().zip(&self.assembly.entries);
+        let filters: Vec<_> = filters.map(|(filter, entry)| describe(&filter.component, entry)).collect();
+        json!({"filters": filters})
+    }
+
+    fn metrics(&self) -> Response<Bytes> {
+        match self.host.telemetry.render() {
+            Ok(text) => typed(telemetry::CONTENT_TYPE, text),
+            Err(error) => {
+                let mut response = typed("text/plain", error.to_string());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        }
+    }
+}
+
+fn describe(component: &Component, entry: &Entry) -> Value {
+    let phases: Vec<_> = entry.program.phases.iter().map(|phase| phase.as_str()).collect();
+    let component = match component {
+        Component::Builtin(name) => format!("builtin:{name}"),
+        Component::File(path) => path.display().to_string(),
+    };
+    json!({
+        "name": entry.filter.name,
+        "component": component,
+        "digest": format!("sha256:{}", entry.program.digest),
+        "size": entry.program.size,
+        "contract": entry.program.contract(),
+        "phases": phases,
+        "on-error": match entry.on_error { OnError::Closed => "closed", OnError::Open => "open" },
+        "isolation": match entry.isolation { Isolation::Worker => "worker", Isolation::Request => "request" },
+        "mode": match entry.mode() { Mode::Enforce => "enforce", Mode::Shadow => "shadow" },
+        "limits": {"time-ms": entry.filter.time.as_secs_f64() * 1000.0, "memory": entry.filter.memory},
+    })
+}
+
+fn json_response(value: &Value) -> Response<Bytes> {
+    typed("application/json", value.to_string())
+}
+
+fn typed(content_type: &'static str, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

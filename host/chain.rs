@@ -1,0 +1,140 @@
+//! The chain of filters on one worker, and the walk of an exchange through it: which filters a phase calls, in which
+//! order, what their answers amount to, and what happens when one fails.
+//!
+//! A filter has one live instance a worker, since a worker does one thing at a time; with `isolation: request` it gets
+//! a fresh one for each exchange. An instance that faulted is dropped, and the next call makes another.
+
+mod walk;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::exchange::Exchange;
+use crate::manifest::{Isolation, Mode, OnError};
+use crate::phase::Phase;
+use crate::telemetry::FilterCounters;
+use crate::wasm::{Fault, Filter, Instance, Program};
+
+pub use walk::{Chunk, Flow, Run, Walks};
+
+/// A filter as the workers share it: its code, and what the manifest says of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its code.
+    pub program: Program,
+    /// What its instances need to know.
+    pub filter: Arc<Filter>,
+    /// What its failing does to the exchange.
+    pub on_error: OnError,
+    /// Whether exchanges share an instance.
+    pub isolation: Isolation,
+}
+
+impl Entry {
+    /// Whether the filter's decisions count.
+    pub fn mode(&self) -> Mode {
+        if self.filter.shadow { Mode::Shadow } else { Mode::Enforce }
+    }
+}
+
+/// The chain on one worker.
+#[derive(Debug)]
+pub struct Chain {
+    links: Vec<Link>,
+}
+
+struct Link {
+    entry: Entry,
+    counters: FilterCounters,
+    live: RefCell<Option<Instance>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("filter", &self.entry.filter.name).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// The chain, with `counters` for each filter on this worker.
+    pub fn new(entries: &[Entry], counters: impl Fn(&str) -> FilterCounters) -> Self {
+        let link = |entry: &Entry| Link {
+            counters: counters(&entry.filter.name),
+            entry: entry.clone(),
+            live: RefCell::default(),
+        };
+        Self { links: entries.iter().map(link).collect() }
+    }
+
+    /// Makes the instances that exchanges share, so that the first exchange does not wait for them.
+    pub fn warm_up(&self) -> Result<(), Fault> {
+        for link in self.links.iter().filter(|link| link.entry.isolation == Isolation::Worker) {
+            *link.live.borrow_mut() = Some(Instance::new(&link.entry.program, &link.entry.filter)?);
+        }
+        Ok(())
+    }
+}
+
+impl Link {
+    /// Calls a phase on an instance. `fresh` holds the exchange's own instance, if it has one.
+    fn call<R>(
+        &self,
+        phase: Phase,
+        exchange: &mut Box<Exchange>,
+        fresh: &mut Fresh,
+        call: impl FnOnce(&mut Instance, &mut Box<Exchange>) -> Result<R, Fault>,
+    ) -> Result<R, Failed> {
+        self.counters.call(phase);
+        let answer = self.take(fresh).and_then(|mut instance| {
+            let answer = call(&mut instance, exchange)?;
+            self.keep(instance, fresh);
+            Ok(answer)
+        });
+        answer.map_err(|fault| self.failed(phase, exchange, &fault))
+    }
+
+    fn take(&self, fresh: &mut Fresh) -> Result<Instance, Fault> {
+        let kept = match self.entry.isolation {
+            Isolation::Worker => self.live.borrow_mut().take(),
+            Isolation::Request => fresh.take(self.entry.filter.index),
+        };
+        kept.map_or_else(|| Instance::new(&self.entry.program, &self.entry.filter), Ok)
+    }
+
+    fn keep(&self, instance: Instance, fresh: &mut Fresh) {
+        match self.entry.isolation {
+            Isolation::Worker => *self.live.borrow_mut() = Some(instance),
+            Isolation::Request => fresh.0.push((self.entry.filter.index, instance)),
+        }
+    }
+
+    fn failed(&self, phase: Phase, exchange: &Exchange, fault: &Fault) -> Failed {
+        self.counters.fault(phase, fault.kind);
+        let (filter, id) = (self.entry.filter.name.as_str(), exchange.id.as_str());
+        tracing::error!(filter, phase = phase.as_str(), requestId = id, "filter failed: {fault}");
+        match (self.entry.filter.shadow, self.entry.on_error) {
+            (false, OnError::Closed) => Failed::Closed,
+            (true, _) | (_, OnError::Open) => Failed::Open,
+        }
+    }
+}
+
+/// What a fault means for the exchange: `on-error`. A shadowed filter's faults mean nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// Answer 503.
+    Closed,
+    /// Go on as if the filter were not there.
+    Open,
+}
+
+/// The instances that belong to one exchange alone, by their filters' index.
+#[derive(Debug, Default)]
+struct Fresh(Vec<(usize, Instance)>);
+
+impl Fresh {
+    fn take(&mut self, filter: usize) -> Option<Instance> {
+        let place = self.0.iter().position(|(of, _)| *of == filter)?;
+        Some(self.0.swap_remove(place).1)
+    }
+}

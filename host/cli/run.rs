@@ -1,0 +1,225 @@
+//! `tollgate run`: from arguments to traffic, and to an orderly end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
+
+use clap::Args;
+use tokio::task::LocalSet;
+
+use super::check::{host, list};
+use super::{Done, engine, read_manifest};
+use crate::admin::{self, Admin};
+use crate::assembly::Assembly;
+use crate::attempt::RetryBudget;
+use crate::demo::Demo;
+use crate::health::Life;
+use crate::logs;
+use crate::manifest::{self, Manifest};
+use crate::shutdown::{Shutdown, Signals};
+use crate::worker::{self, Shared, Worker, WorkerError};
+
+/// With nothing else given, this serves the embedded default on 127.0.0.1:8081: five filters, in front of a demo
+/// upstream that answers like the OpenAI and Anthropic APIs and fails when a request's headers tell it to.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The manifest; the embedded default if not given
+    #[arg(long, short, value_name = "FILE", env = "TOLLGATE_MANIFEST")]
+    manifest: Option<PathBuf>,
+    /// Listen here instead of on the first listener's address
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The service to put this in front of, instead of the first upstream's endpoints, for example http://127.0.0.1:9000
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// How many worker threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    workers: Option<std::num::NonZeroUsize>,
+}
+
+/// The name that mistakes in the embedded default are reported under.
+const EMBEDDED: &str = "(embedded default)";
+
+impl Run {
+    pub(super) fn run(self, cache: Option<PathBuf>) -> Done {
+        let demo = self.start_demo()?;
+        let manifest = self.manifest(demo.as_ref())?;
+        let name = self.manifest.clone().unwrap_or_else(|| EMBEDDED.into());
+        let _logs = logs::start(&manifest.telemetry.log);
+        let engine = engine(cache)?;
+        let host = host(&manifest.telemetry.namespace)?;
+        let _sampling = host.pressure.keep_sampling().map_err(|error| error.to_string())?;
+        tracing::info!(filters = manifest.filters.len(), "compiling filters");
+        let assembly = Assembly::new(manifest, &engine, &host).map_err(|all| list(&all, &name))?;
+        let workers = self.workers.map_or_else(cores, usize::from);
+        let budget = RetryBudget::new(&assembly.manifest.retry_budget, host.telemetry.clone());
+        let shared = Arc::new(Shared { host, shutdown: Arc::default(), budget, workers });
+        serve(&shared, assembly, demo)
+    }
+
+    /// Without a manifest and an upstream there is nothing to be in front of: the demo takes its place.
+    fn start_demo(&self) -> Result<Option<Demo>, String> {
+        if self.manifest.is_some() || self.upstream.is_some() || std::env::var_os("TOLLGATE_UPSTREAM").is_some() {
+            return Ok(None);
+        }
+        let demo = crate::demo::start(SocketAddr::from(([127, 0, 0, 1], 0)));
+        demo.map(Some).map_err(|error| format!("the demo upstream cannot start: {error}"))
+    }
+
+    /// The manifest, with what the arguments override.
+    fn manifest(&self, demo: Option<&Demo>) -> Result<Manifest, String> {
+        let upstream = demo.map(|demo| format!("http://{}", demo.address)).or_else(|| self.upstream.clone());
+        let embedded = |name: &str| match (name, &upstream) {
+            ("TOLLGATE_UPSTREAM", Some(url)) => Some(url.clone()),
+            _ => std::env::var(name).ok(),
+        };
+        let mut manifest = match &self.manifest {
+            Some(path) => read_manifest(path, &|name| std::env::var(name).ok())?,
+            None => manifest::parse(manifest::DEFAULT, EMBEDDED, &embedded).map_err(|mistakes| mistakes.to_string())?,
+        };
+        if let (Some(url), Some(first)) = (&self.upstream, manifest.upstreams.first_mut()) {
+            first.endpoints = vec![manifest::Endpoint::parse(url).map_err(|why| format!("--upstream: {why}"))?];
+        }
+        if let (Some(address), Some(first)) = (self.listen, manifest.listeners.first_mut()) {
+            first.address = address;
+        }
+        Ok(manifest)
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts the workers, and waits for the end.
+fn serve(shared: &Arc<Shared>, assembly: Assembly, demo: Option<Demo>) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the system gives no runtime: {error}"))?;
+    let local = LocalSet::new();
+    // Before anything else: a signal that comes while workers start must not kill them half-way.
+    let mut signals = runtime.block_on(async { Signals::new() }).map_err(|error| error.to_string())?;
+    let assembly = Arc::new(assembly);
+    let sockets = bind_all(&assembly.manifest, shared.workers)?;
+    let addresses = addresses(&sockets);
+    let ready = Arc::new(Barrier::new(shared.workers + 1));
+    let threads: Vec<_> = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(number, bound)| start_worker(number, shared, &assembly, bound, &ready))
+        .collect::<Result<_, String>>()?;
+    ready.wait();
+    shared.host.health.set_life(Life::Serving);
+    announce(&addresses, shared.workers, demo.as_ref());
+    let patience = assembly.manifest.shutdown_timeout;
+    local.block_on(&runtime, async {
+        administer(shared, &assembly)?;
+        signals.next().await;
+        tracing::info!("shutting down; exchanges under way have {patience:?} to end");
+        shared.host.health.set_life(Life::Draining);
+        shared.shutdown.begin();
+        tokio::select! {
+            () = signals.patience(patience) => shared.shutdown.cut_now(),
+            () = all_ended(&threads) => {}
+        }
+        Ok::<_, String>(())
+    })?;
+    finish(threads, &shared.shutdown)
+}
+
+/// Begins to serve the administration interface, if the manifest wants one.
+fn administer(shared: &Arc<Shared>, assembly: &Arc<Assembly>) -> Result<(), String> {
+    let Some(admin) = &assembly.manifest.admin else { return Ok(()) };
+    let failed = |error: std::io::Error| format!("cannot listen on {} (admin): {error}", admin.address);
+    let socket = worker::probe(admin.address).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    let socket = tokio::net::TcpListener::from_std(socket).map_err(failed)?;
+    tracing::info!(admin = %address, "administration on http://{address}");
+    let admin = Admin { assembly: assembly.clone(), host: shared.host.clone() };
+    tokio::task::spawn_local(admin::serve(Arc::new(admin), socket));
+    Ok(())
+}
+
+type WorkerThread = JoinHandle<Result<(), WorkerError>>;
+
+fn start_worker(
+    number: usize,
+    shared: &Arc<Shared>,
+    assembly: &Arc<Assembly>,
+    bound: Vec<std::net::TcpListener>,
+    ready: &Arc<Barrier>,
+) -> Result<WorkerThread, String> {
+    let (shared, assembly, ready) = (shared.clone(), assembly.clone(), ready.clone());
+    let run = move || {
+        let mut reported = false;
+        let done = Worker::run(shared, &assembly, bound, || {
+            reported = true;
+            ready.wait();
+        });
+        if !reported {
+            ready.wait();
+        }
+        done
+    };
+    let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(run);
+    thread.map_err(|error| format!("the system gives no thread: {error}"))
+}
+
+/// For each worker, a socket for each listener. A first one, alone, makes sure that the address is free: with
+/// `SO_REUSEPORT`, a second Tollgate would else take half of the first one's connections.
+fn bind_all(manifest: &Manifest, workers: usize) -> Result<Vec<Vec<std::net::TcpListener>>, String> {
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in &manifest.listeners {
+        let mut address = listener.address;
+        let failed = |error: std::io::Error| format!("cannot listen on {address}: {error}");
+        if address.port() != 0 {
+            drop(worker::probe(address).map_err(failed)?);
+        }
+        for of_worker in &mut sockets {
+            let socket = worker::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+            // Port 0 is chosen once, and the others join it.
+            address = socket.local_addr().map_err(|error| error.to_string())?;
+            of_worker.push(socket);
+        }
+    }
+    Ok(sockets)
+}
+
+fn addresses(sockets: &[Vec<std::net::TcpListener>]) -> Vec<SocketAddr> {
+    sockets.first().into_iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect()
+}
+
+fn announce(addresses: &[SocketAddr], workers: usize, demo: Option<&Demo>) {
+    for address in addresses {
+        tracing::info!(address = %address, workers, "listening on http://{address}");
+    }
+    if demo.is_some() {
+        tracing::warn!(
+            "this is a DEMO: requests go to a built-in upstream that makes its answers up. Give --upstream URL or \
+             --manifest FILE to put Tollgate in front of a real service"
+        );
+    }
+}
+
+/// Ready when every worker has ended.
+async fn all_ended(threads: &[WorkerThread]) {
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+fn finish(threads: Vec<WorkerThread>, shutdown: &Shutdown) -> Done {
+    for thread in threads {
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(format!("a worker failed: {error}")),
+            Err(_) => return Err("a worker panicked: this is a bug in Tollgate; its log says where".into()),
+        }
+    }
+    match shutdown.cut_count() {
+        0 => tracing::info!("all exchanges have ended; good-bye"),
+        cut => tracing::error!(connections = cut, "the time is over: {cut} connections were cut"),
+    }
+    Ok(if shutdown.cut_count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,245 @@
+//! What a proxy strips from heads, sets in them, and refuses to let filters touch.
+
+use std::net::IpAddr;
+
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+
+/// What a head that the host forwards may grow to by filters' edits: fields, and bytes of names and values.
+const MAX_FIELDS: usize = 256;
+const MAX_BYTES: usize = 64 << 10;
+
+/// The field that carries the exchange's id.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The addresses that a request came through.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The scheme that the client used.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The authority that the client asked for.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields that concern one connection only (RFC 9110, section 7.6.1), or the framing, which is each side's own.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+];
+
+/// Fields that filters may read and not change: the host answers for them.
+const OWNED: [HeaderName; 11] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    X_REQUEST_ID,
+];
+
+/// Why a filter's edit was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditError {
+    /// No field name.
+    InvalidName,
+    /// No field value.
+    InvalidValue,
+    /// The host owns the field.
+    Forbidden,
+    /// The head would grow past the bounds.
+    TooLarge,
+}
+
+/// What to do with the values that a field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// Put the new value in their place.
+    Replace,
+    /// Add the new value.
+    Append,
+}
+
+/// Takes out what concerns only the connection that a message came by, with the fields that `connection` names.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in named_by_connection(headers) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// `connection: close, x-a` makes `x-a` a field of that connection. Names that framing, routing or these rules rest on
+/// are not given up to it: a client could else make the next hop see another message.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .filter(|name| !OWNED.contains(name) && !is_forwarding(name))
+        .collect()
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST].contains(name)
+}
+
+/// True if the client is willing to get trailers: the only use of `te` that goes on to the next hop.
+pub fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Makes a request's head ready for the next hop: hop-by-hop fields out; who asked, how, and for which host, in.
+pub fn prepare_request(headers: &mut HeaderMap, client: IpAddr, scheme: &'static str) {
+    let trailers = accepts_trailers(headers);
+    strip_hop_by_hop(headers);
+    headers.remove(header::EXPECT);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    append_forwarded_for(headers, client);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    match headers.get(header::HOST).cloned() {
+        Some(host) => headers.insert(X_FORWARDED_HOST, host),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
+}
+
+fn append_forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
+    let mut list = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(client.to_string().as_bytes());
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+}
+
+/// A filter's edit of a head.
+pub fn edit(headers: &mut HeaderMap, name: &str, value: &str, how: Edit) -> Result<(), EditError> {
+    let name = editable(name)?;
+    let value = HeaderValue::from_str(value).map_err(|_| EditError::InvalidValue)?;
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() >= MAX_FIELDS || bytes + name.as_str().len() + value.len() > MAX_BYTES {
+        return Err(EditError::TooLarge);
+    }
+    match (how, headers.entry(name)) {
+        (Edit::Append, Entry::Occupied(mut values)) => values.append(value),
+        (Edit::Replace, Entry::Occupied(mut values)) => drop(values.insert(value)),
+        (_, Entry::Vacant(place)) => drop(place.insert(value)),
+    }
+    Ok(())
+}
+
+/// A filter's removal of a field.
+pub fn remove(headers: &mut HeaderMap, name: &str) -> Result<(), EditError> {
+    headers.remove(editable(name)?);
+    Ok(())
+}
+
+fn editable(name: &str) -> Result<HeaderName, EditError> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::InvalidName)?;
+    if OWNED.contains(&name) { Err(EditError::Forbidden) } else { Ok(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn hop_by_hop_fields_go_and_so_do_those_that_connection_names() {
+        let mut headers = map(&[
+            ("connection", "close, X-Secret"),
+            ("connection", "keep-alive"),
+            ("keep-alive", "5"),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("x-secret", "1"),
+            ("accept", "*/*"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("accept", "*/*")]));
+    }
+
+    #[test]
+    fn connection_cannot_name_what_others_rely_on() {
+        let mut headers = map(&[("connection", "host, content-length, x-forwarded-for"), ("host", "a")]);
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("1.2.3.4"));
+        strip_hop_by_hop(&mut headers);
+        assert!(headers.contains_key("host") && headers.contains_key(X_FORWARDED_FOR));
+    }
+
+    #[test]
+    fn a_request_says_whom_it_came_from() {
+        let mut headers = map(&[("host", "a.example"), ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "8.8.8.8")]);
+        headers.append(X_FORWARDED_PROTO, HeaderValue::from_static("gopher"));
+        prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
+        assert_eq!(headers[X_FORWARDED_FOR], "9.9.9.9, 8.8.8.8, 127.0.0.1");
+        assert_eq!(headers[X_FORWARDED_PROTO], "http");
+        assert_eq!(headers[X_FORWARDED_HOST], "a.example");
+    }
+
+    #[test]
+    fn trailers_are_the_only_te_that_goes_on() {
+        let mut headers = map(&[("te", "gzip, trailers")]);
+        prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
+        assert_eq!(headers["te"], "trailers");
+        let mut headers = map(&[("te", "gzip")]);
+        prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
+        assert!(!headers.contains_key("te"));
+    }
+
+    #[test]
+    fn edits_are_checked() {
+        let mut headers = HeaderMap::new();
+        for name in ["host", "Content-Length", "transfer-encoding", "connection", "x-request-id", "te"] {
+            assert_eq!(edit(&mut headers, name, "x", Edit::Replace), Err(EditError::Forbidden), "{name}");
+            assert_eq!(remove(&mut headers, name), Err(EditError::Forbidden), "{name}");
+        }
+        assert_eq!(edit(&mut headers, "a b", "x", Edit::Append), Err(EditError::InvalidName));
+        assert_eq!(edit(&mut headers, "", "x", Edit::Append), Err(EditError::InvalidName));
+        assert_eq!(edit(&mut headers, "a", "x\r\ny: z", Edit::Append), Err(EditError::InvalidValue));
+        edit(&mut headers, "X-A", "1", Edit::Append).unwrap();
+        edit(&mut headers, "x-a", "2", Edit::Append).unwrap();
+        assert_eq!(headers.get_all("x-a").iter().count(), 2);
+        edit(&mut headers, "x-a", "3", Edit::Replace).unwrap();
+        assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["3"]);
+    }
+
+    #[test]
+    fn a_head_cannot_grow_without_end() {
+        let mut headers = HeaderMap::new();
+        let fits = (0..).find(|n| edit(&mut headers, "x", "v", Edit::Append).is_err().then_some(n).is_some());
+        assert_eq!(fits, Some(MAX_FIELDS));
+        let mut headers = HeaderMap::new();
+        let long = "v".repeat(MAX_BYTES);
+        assert_eq!(edit(&mut headers, "x", &long, Edit::Append), Err(EditError::TooLarge));
+    }
+}

@@ -1,0 +1,221 @@
+//! The life of an exchange, from the request's head to the response's body; read `respond` as its table of contents.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, Version, header, request};
+use hyper::body::Incoming;
+use tokio::time::timeout_at;
+
+use crate::attempt::{Attempts, Interim};
+use crate::body::{BufferedBody, ReadError, RequestBody, ResponseBody, Tail, UpstreamBody};
+use crate::chain::{Flow, Run};
+use crate::conclusion::Conclusion;
+use crate::connection::Client;
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::headers::{self, X_REQUEST_ID};
+use crate::manifest::ErrorFormat;
+use crate::telemetry;
+use crate::upstream::Answer;
+use crate::worker::{Destination, Proxied, Setup, Worker};
+
+/// An id of the client's own is taken if it is no longer than this, and visible ASCII.
+const MAX_ID: usize = 128;
+
+/// Answers one request.
+pub async fn serve(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+    let (mut head, incoming) = request.into_parts();
+    let id = request_id(&mut head);
+    let setup = worker.setup();
+    let mut response = match destination(&setup, &mut head) {
+        Ok(Destination::Upstream(route)) => {
+            let exchange = admit(client, route, head, id.clone());
+            let begun = begin(worker, &setup, route, exchange);
+            respond(worker, client, route, begun, incoming).await
+        }
+        Ok(Destination::Metrics) => metrics(worker),
+        Ok(Destination::Health) => health(worker, &head).unwrap_or_else(|| refuse(worker, Error::NoRoute, &id)),
+        Err(error) => refuse(worker, error, &id),
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// From the request's head to the response's.
+async fn respond(
+    worker: &Worker,
+    client: &Client,
+    route: &Proxied,
+    mut conclusion: Box<Conclusion>,
+    incoming: Incoming,
+) -> Response<ResponseBody> {
+    let run = &mut conclusion.run;
+    let version = run.exchange.request.version;
+    let keep = if run.walks().want_attempts() { route.replay_limit } else { 0 };
+    let mut body = RequestBody::new(incoming, keep, client.idle);
+    if run.on_request() == Flow::Respond {
+        return reply(conclusion, route.errors);
+    }
+    if run.walks().want_request_body() {
+        match read_body(run, &body, route.body_limit).await {
+            Flow::Respond => return reply(conclusion, route.errors),
+            Flow::Proceed => body = RequestBody::Whole(whole(&run.exchange)),
+        }
+    }
+    let interim = if version >= Version::HTTP_11 { Interim::to(client.watch.clone()) } else { Interim::default() };
+    let attempts = Attempts { upstream: &route.upstream, body: &body, budget: &worker.budget, interim: &interim };
+    let Some(answer) = attempts.run(run).await else { return reply(conclusion, route.errors) };
+    if run.on_response() == Flow::Respond {
+        return reply(conclusion, route.errors);
+    }
+    stream(conclusion, route, body, answer)
+}
+
+/// The exchange at the beginning of its way.
+fn admit(client: &Client, route: &Proxied, mut head: request::Parts, id: String) -> Box<Exchange> {
+    headers::prepare_request(&mut head.headers, client.address, "http");
+    Box::new(Exchange::new(head, id, client.address, route.names.clone(), route.timeout))
+}
+
+/// From here on, the exchange is concluded whatever happens, even if the client leaves and this is dropped.
+fn begin(worker: &Worker, setup: &Setup, route: &Proxied, exchange: Box<Exchange>) -> Box<Conclusion> {
+    let run = Run::new(exchange, setup.chain.clone(), route.walks.clone());
+    let counters = route.upstream.counters.clone();
+    Box::new(Conclusion::new(run, counters, worker.telemetry.active(), setup.log_requests))
+}
+
+/// Which route takes the request, once the request is plain enough to tell.
+fn destination<'a>(setup: &'a Setup, head: &mut request::Parts) -> Result<&'a Destination, Error> {
+    if head.method == Method::CONNECT {
+        return Err(Error::NotImplemented);
+    }
+    let host = authority(head)?;
+    setup.route(&host, head.uri.path(), &head.method).ok_or(Error::NoRoute)
+}
+
+/// The host asked for, put into the `host` field: an absolute request target beats the field (RFC 9112, section
+/// 3.2.2), and the two must not be told apart further on.
+fn authority(head: &mut request::Parts) -> Result<String, Error> {
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (_, Some(_)) => return Err(Error::BadRequest("The request has more than one host field")),
+        (field, None) => field.map(|value| value.to_str()).transpose(),
+    };
+    let field = field.map_err(|_| Error::BadRequest("The host field is malformed"))?;
+    let authority = match (head.uri.authority(), field) {
+        (Some(authority), _) => authority.as_str().to_owned(),
+        (None, Some(field)) => field.to_owned(),
+        (None, None) if head.version >= Version::HTTP_11 => {
+            return Err(Error::BadRequest("The request has no host field"));
+        }
+        (None, None) => String::new(),
+    };
+    if authority.contains('@') || !(authority.is_empty() || authority.parse::<http::uri::Authority>().is_ok()) {
+        return Err(Error::BadRequest("The host field is malformed"));
+    }
+    let value = HeaderValue::from_str(&authority).map_err(|_| Error::BadRequest("The host field is malformed"))?;
+    head.headers.insert(header::HOST, value);
+    Ok(authority)
+}
+
+/// The id of the request: the client's own if it is a sensible one, else 128 random bits.
+fn request_id(head: &mut request::Parts) -> String {
+    let given = head.headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    let sensible = |id: &&str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    if let Some(id) = given.filter(sensible) {
+        let id = id.to_owned();
+        // Several of them would let two hops log two ids.
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            head.headers.insert(X_REQUEST_ID, value);
+        }
+        return id;
+    }
+    let id = format!("{:032x}", fastrand::u128(..));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        head.headers.insert(X_REQUEST_ID, value);
+    }
+    id
+}
+
+async fn read_body(run: &mut Run, body: &RequestBody, limit: u64) -> Flow {
+    let deadline = run.exchange.deadline.into();
+    match timeout_at(deadline, body.read_whole(limit)).await.unwrap_or(Err(ReadError::Stalled)) {
+        Ok(bytes) => {
+            run.exchange.body = Some(BufferedBody::new(bytes));
+            run.on_request_body()
+        }
+        Err(error) => run.fail(error.into()),
+    }
+}
+
+/// The body that filters have left.
+fn whole(exchange: &Exchange) -> Bytes {
+    exchange.body.as_ref().map(|body| body.bytes().clone()).unwrap_or_default()
+}
+
+/// The upstream's response, on its way to the client.
+fn stream(
+    mut conclusion: Box<Conclusion>,
+    route: &Proxied,
+    request: RequestBody,
+    answer: Answer,
+) -> Response<ResponseBody> {
+    let filtered = conclusion.run.walks().want_response_chunks();
+    let Some(head) = &mut conclusion.run.exchange.response else { return reply(conclusion, route.errors) };
+    let status = head.status;
+    let mut headers = head.headers.clone();
+    if filtered {
+        // Filters may change the length. An answer without content keeps it: there it says what GET would bring.
+        if !http_body::Body::is_end_stream(&answer.body) {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+    }
+    conclusion.status = status;
+    conclusion.run.exchange.stage = crate::exchange::Stage::ResponseBody;
+    let tail = Tail { lease: Some(answer.lease), request, conclusion };
+    let body = UpstreamBody::new(answer.body, route.upstream.timeouts.idle, tail);
+    let mut response = Response::new(ResponseBody::Upstream(Box::new(body)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A filter's answer, or the host's own in its place.
+fn reply(mut conclusion: Box<Conclusion>, format: ErrorFormat) -> Response<ResponseBody> {
+    let exchange = &mut conclusion.run.exchange;
+    let reply = exchange.reply.clone().unwrap_or_else(|| Error::FilterFailed.reply());
+    let rendered = reply.render(format, &exchange.id);
+    conclusion.replied(rendered.status());
+    rendered.map(|body| ResponseBody::Whole(body, Some(conclusion)))
+}
+
+/// An answer to a request that no route took.
+fn refuse(worker: &Worker, error: Error, id: &str) -> Response<ResponseBody> {
+    worker.unrouted.request(error.status().as_u16(), std::time::Duration::ZERO);
+    worker.unrouted.error(error.kind());
+    error.reply().render(ErrorFormat::Problem, id).map(|body| ResponseBody::Whole(body, None))
+}
+
+fn metrics(worker: &Worker) -> Response<ResponseBody> {
+    let mut response = match worker.shared.host.telemetry.render() {
+        Ok(text) => Response::new(ResponseBody::Whole(text.into(), None)),
+        Err(error) => {
+            tracing::error!("metrics cannot be rendered: {error}");
+            let mut response = Response::new(ResponseBody::Whole(Bytes::new(), None));
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
+        }
+    };
+    let content_type = HeaderValue::from_static(telemetry::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn health(worker: &Worker, head: &request::Parts) -> Option<Response<ResponseBody>> {
+    let host = &worker.shared.host;
+    let answer = host.health.answer(head.uri.path(), head.uri.query(), &host.pressure)?;
+    Some(answer.map(|body| ResponseBody::Whole(body, None)))
+}

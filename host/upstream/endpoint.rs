@@ -1,0 +1,87 @@
+//! One address of an upstream, and the idle connections that a worker keeps to it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use super::pool::Connection;
+use crate::manifest::{self, Pool};
+
+/// One address of an upstream, as one worker sees it.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// Host and port.
+    pub(super) authority: String,
+    /// Requests under way.
+    pub(super) active: Cell<usize>,
+    target: Target,
+    idle: RefCell<VecDeque<Idle>>,
+    limits: Pool,
+}
+
+#[derive(Debug)]
+enum Target {
+    Address(SocketAddr),
+    Name(String, u16),
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Endpoint {
+    pub(super) fn new(endpoint: &manifest::Endpoint, limits: &Pool) -> Self {
+        let (target, authority) = match endpoint.host.parse::<IpAddr>() {
+            Ok(ip) => {
+                let address = SocketAddr::new(ip, endpoint.port);
+                (Target::Address(address), address.to_string())
+            }
+            Err(_) => {
+                let authority = format!("{}:{}", endpoint.host, endpoint.port);
+                (Target::Name(endpoint.host.clone(), endpoint.port), authority)
+            }
+        };
+        Self {
+            authority,
+            active: Cell::new(0),
+            target,
+            idle: RefCell::default(),
+            limits: *limits,
+        }
+    }
+
+    /// A new connection. Names are resolved each time, by the system; every address is tried in turn.
+    pub(super) async fn dial(&self) -> std::io::Result<TcpStream> {
+        let stream = match &self.target {
+            Target::Address(address) => TcpStream::connect(address).await,
+            Target::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await,
+        }?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// The connection that was used last: the likeliest to be alive, and the others may then age out.
+    pub(super) fn take(&self) -> Option<Connection> {
+        let idle = self.idle.borrow_mut().pop_back()?;
+        (idle.since.elapsed() < self.limits.idle).then_some(idle.connection)
+    }
+
+    /// Keeps a connection, unless there are enough.
+    pub(super) fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.limits.max_idle {
+            idle.push_back(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    /// Closes what has been idle for too long, or was closed by the other side.
+    pub(super) fn sweep(&self) {
+        let limit: Duration = self.limits.idle;
+        self.idle.borrow_mut().retain(|idle| idle.since.elapsed() < limit && !idle.connection.is_closed());
+    }
+}

@@ -1,0 +1,57 @@
+//! The only door to `wasmtime`: filters go in as bytes and come out as instances whose phases can be called.
+//!
+//! What was measured, and led to this shape: free functions instead of handles; concurrency support off; one `Store`
+//! an instance, so that a trap stays in its filter; epochs for time limits; the exchange moved into the store for the
+//! length of a call. Figures are in the contract's draft notes and will be beside the benchmark.
+
+mod bindings;
+mod engine;
+mod fault;
+mod guest;
+mod imports;
+mod instance;
+mod limiter;
+mod program;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker};
+
+pub use bindings::health::Status as HealthStatus;
+pub use bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
+pub use fault::Fault;
+pub use guest::{Filter, Host};
+pub use instance::Instance;
+pub use program::{Import, LoadError, Program};
+
+/// Compiles filters, and makes their time limits tick.
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Linker<guest::Guest>,
+    _ticker: engine::Ticker,
+}
+
+impl Engine {
+    /// An engine that keeps what it compiled under `cache`, if given. It fails where the machine has no address space
+    /// to give, or the cache's directory cannot be made.
+    pub fn new(cache: Option<&Path>) -> wasmtime::Result<Arc<Self>> {
+        let engine = wasmtime::Engine::new(&engine::config(cache)?)?;
+        let mut linker = Linker::new(&engine);
+        bindings::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+        let ticker = engine::Ticker::start(&engine)?;
+        Ok(Arc::new(Self { engine, linker, _ticker: ticker }))
+    }
+
+    /// Compiles a component, or a core module that carries its component type, and checks it against the contract.
+    /// Compiling takes a moment (a second a megabyte, on one core): not on a worker.
+    pub fn load(&self, bytes: &[u8]) -> Result<Program, LoadError> {
+        Program::load(&self.engine, &self.linker, bytes)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+//! One `wasmtime` engine for the process, with the settings that the chain's cost rests on, and the thread that makes
+//! its time limits tick.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// The grain of filters' time limits. A filter may run for up to one tick more than its limit.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// How many instances may live at once, of all filters on all workers. Only address space is taken beforehand:
+/// 6 GiB a slot, of the 128 TiB that a process has.
+const MAX_INSTANCES: u32 = 4096;
+
+/// The settings, and why.
+pub(super) fn config(cache: Option<&Path>) -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    // Filters' exports are plain functions. With concurrency on, each call builds a task: two to three times the cost.
+    config.concurrency_support(false);
+    // A filter that loops is stopped by the clock. Epochs cost nothing on small calls; fuel costs a third.
+    config.epoch_interruption(true);
+    // A trap's innermost frames go to the log; more would only be noise in one line.
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(8));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    if let Some(directory) = cache {
+        config.cache(Some(Cache::new(CacheConfig::new().with_directory(directory).clone())?));
+    }
+    Ok(config)
+}
+
+/// Slots for instances: taking one is a few table entries, not an `mmap`.
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(MAX_INSTANCES);
+    // A component that came from a module brings two small core instances of its own, to link itself.
+    pool.total_core_instances(4 * MAX_INSTANCES);
+    pool.total_memories(MAX_INSTANCES);
+    pool.total_tables(2 * MAX_INSTANCES);
+    // A JavaScript or Python engine has more than the default of both.
+    pool.max_component_instance_size(4 << 20);
+    pool.max_core_instance_size(4 << 20);
+    pool.table_elements(100_000);
+    pool.max_tables_per_module(4);
+    pool
+}
+
+/// The thread that advances the engine's epoch once a [`TICK`]; it stops when this is dropped.
+pub(super) struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    pub(super) fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, engine) = (stop.clone(), engine.clone());
+        let thread = std::thread::Builder::new().name("epoch".into()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::park_timeout(TICK);
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A ticker that panicked has nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+}

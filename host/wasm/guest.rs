@@ -1,0 +1,87 @@
+//! What belongs to an instance while it lives (its limits, its handles, the exchange in hand), and what belongs to its
+//! filter, on all workers, for as long as the process runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+
+use super::limiter::Limiter;
+use crate::exchange::Exchange;
+use crate::health::Board;
+use crate::pressure::Pressure;
+use crate::state::Cells;
+use crate::telemetry::Telemetry;
+
+/// What the host offers to every filter.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Figures.
+    pub telemetry: Arc<Telemetry>,
+    /// How busy the process is.
+    pub pressure: Arc<Pressure>,
+    /// What filters report of their health.
+    pub health: Arc<Board>,
+}
+
+/// A filter as the manifest has it, shared by its instances on all workers.
+#[derive(Debug)]
+pub struct Filter {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Its place in the chain; also of its slot in an exchange.
+    pub index: usize,
+    /// Its configuration, as JSON text.
+    pub config: String,
+    /// How long a call may take.
+    pub time: Duration,
+    /// How many bytes of memory an instance may have.
+    pub memory: u64,
+    /// It runs and is counted, and decides nothing: what it would change stays as it is.
+    pub shadow: bool,
+    /// Its numbers.
+    pub cells: Arc<Cells>,
+    /// What the host offers.
+    pub host: Host,
+}
+
+/// The data of an instance's store.
+pub(super) struct Guest {
+    pub(super) filter: Arc<Filter>,
+    /// The exchange in hand, for the length of a call; between calls, a vacant one, so that taking an exchange in
+    /// hand is a swap of two pointers.
+    exchange: Box<Exchange>,
+    in_hand: bool,
+    pub(super) table: ResourceTable,
+    pub(super) limiter: Limiter,
+}
+
+/// How many handles (cells, counters, gauges) an instance may hold open at once.
+const MAX_HANDLES: usize = 100_000;
+
+impl Guest {
+    pub(super) fn new(filter: Arc<Filter>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self { limiter: Limiter::new(filter.memory), filter, exchange: Box::new(Exchange::vacant()), in_hand: false, table }
+    }
+
+    /// Takes an exchange in hand, or gives it back.
+    pub(super) fn swap(&mut self, exchange: &mut Box<Exchange>) {
+        std::mem::swap(&mut self.exchange, exchange);
+        self.in_hand = !self.in_hand;
+    }
+
+    /// The exchange in hand. Calling for it outside a phase is an error of the guest: it traps.
+    pub(super) fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
+        if self.in_hand {
+            return Ok(&mut self.exchange);
+        }
+        Err(wasmtime::Error::msg("there is no exchange in hand here: `configure` sees none"))
+    }
+
+    /// The id of the exchange in hand; empty if there is none.
+    pub(super) fn exchange_id(&self) -> &str {
+        &self.exchange.id
+    }
+}

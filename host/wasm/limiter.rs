@@ -1,0 +1,42 @@
+//! The cap on an instance's memory.
+
+use wasmtime::ResourceLimiter;
+
+/// Table elements an instance may have: more than any language's runtime uses for its functions.
+const MAX_TABLE: usize = 100_000;
+
+/// Counts the bytes of an instance's linear memories, and refuses growth past the cap.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    cap: usize,
+    used: usize,
+    refused: bool,
+}
+
+impl Limiter {
+    pub(super) fn new(cap: u64) -> Self {
+        Self { cap: usize::try_from(cap).unwrap_or(usize::MAX), used: 0, refused: false }
+    }
+
+    /// True if growth was ever refused. A guest's allocator makes a trap of it; this tells that trap from others.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used + desired.saturating_sub(current);
+        let granted = used <= self.cap && maximum.is_none_or(|maximum| desired <= maximum);
+        if granted {
+            self.used = used;
+        } else {
+            self.refused = true;
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}

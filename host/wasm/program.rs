@@ -1,0 +1,226 @@
+//! A filter's code: compiled, checked against the contract, linked, and ready to be instantiated on any worker.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+use super::fault::one_line;
+use super::guest::Guest;
+use crate::phase::Phase;
+
+/// The package whose interfaces are the contract, and the version that this host speaks.
+const PACKAGE: &str = "tollgate:filter/";
+/// The contract's version.
+pub(super) const VERSION: &str = "0.1.0";
+/// What a component offers the host, besides phases.
+const LIFECYCLE: &str = "lifecycle";
+/// The interfaces of `host.wit`, and of the types that they share.
+const IMPORTS: [&str; 13] = [
+    "types", "exchange", "request", "response", "body", "reply", "state", "pressure", "metrics", "health", "log",
+    "clock", "random",
+];
+/// The interfaces of `phases.wit`, and the phases that each brings.
+const PHASES: [(&str, &[Phase]); 6] = [
+    ("on-request", &[Phase::OnRequest]),
+    ("on-request-body", &[Phase::OnRequestBody]),
+    ("on-attempt", &[Phase::BeforeAttempt, Phase::AfterAttempt]),
+    ("on-response", &[Phase::OnResponse]),
+    ("on-response-chunk", &[Phase::OnResponseChunk]),
+    ("on-complete", &[Phase::OnComplete]),
+];
+
+/// Why a filter was refused: one clear sentence each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadError {
+    /// Not WebAssembly, or not valid.
+    Invalid(String),
+    /// A core module without the custom section that says what component it is.
+    NoComponentType(String),
+    /// It imports what the contract does not offer.
+    UnknownImport(String),
+    /// It speaks another version of the contract.
+    OtherVersion(String),
+    /// It exports an interface of the contract's package that is no phase.
+    UnknownPhase(String),
+    /// It exports no phase.
+    NoPhase,
+    /// An import or an export has another type than the contract's.
+    WrongType(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(why) => write!(f, "it is not a valid WebAssembly component or module: {why}"),
+            Self::NoComponentType(why) => write!(
+                f,
+                "it is a core module that carries no component type ({why}); build it with wit-bindgen, or make it a \
+                 component with `wasm-tools component new`"
+            ),
+            Self::UnknownImport(name) => write!(
+                f,
+                "it imports `{name}`, which the contract does not offer and the manifest cannot grant; a filter may \
+                 import the interfaces of `{PACKAGE}…@{VERSION}` only"
+            ),
+            Self::OtherVersion(name) => {
+                write!(f, "it speaks another version of the contract (`{name}`); this host speaks {VERSION}")
+            }
+            Self::UnknownPhase(name) => write!(f, "it exports `{name}`, which is no phase; the phases are {Known}"),
+            Self::NoPhase => write!(f, "it exports no phase, so it could never be called; the phases are {Known}"),
+            Self::WrongType(why) => write!(f, "it does not fit the contract {VERSION}: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// The phases' interfaces, listed.
+struct Known;
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = PHASES.iter().map(|(name, _)| *name).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+/// An interface that a filter imports, by its full name.
+pub type Import = String;
+
+/// A filter's code.
+#[derive(Clone)]
+pub struct Program {
+    /// SHA-256 of the bytes as they were given, in hexadecimal.
+    pub digest: String,
+    /// How many bytes were given.
+    pub size: usize,
+    /// The interfaces that it imports.
+    pub imports: Vec<Import>,
+    /// The phases that it takes part in, in the order of an exchange.
+    pub phases: Vec<Phase>,
+    /// True if it wants to be configured.
+    pub has_lifecycle: bool,
+    pub(super) pre: InstancePre<Guest>,
+    pub(super) exports: Vec<(Phase, ComponentExportIndex)>,
+}
+
+impl Program {
+    pub(super) fn load(engine: &wasmtime::Engine, linker: &Linker<Guest>, bytes: &[u8]) -> Result<Self, LoadError> {
+        let component = as_component(bytes)?;
+        let component = Component::new(engine, &component).map_err(|error| LoadError::Invalid(one_line(&error)))?;
+        let imports = check_imports(engine, &component)?;
+        let phases = check_exports(engine, &component)?;
+        let pre = linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(one_line(&error)))?;
+        let exports = find_exports(&component)?;
+        let has_lifecycle = exports.iter().any(|(phase, _)| *phase == Phase::Configure);
+        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, pre, exports })
+    }
+
+    /// The version of the contract that it speaks.
+    pub fn contract(&self) -> &'static str {
+        VERSION
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("digest", &self.digest).field("phases", &self.phases).finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a component: as they are, or made from a core module by the component type that it carries.
+fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, LoadError> {
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => encode(bytes).map(Into::into),
+        Some([0, b'a', b's', b'm', ..]) => Ok(bytes.into()),
+        _ => Err(LoadError::Invalid("it does not begin with WebAssembly's magic bytes".into())),
+    }
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let refused = |error| LoadError::NoComponentType(format!("{error:#}").replace('\n', " "));
+    wit_component::ComponentEncoder::default().module(module).and_then(|mut e| e.encode()).map_err(refused)
+}
+
+fn check_imports(engine: &wasmtime::Engine, component: &Component) -> Result<Vec<Import>, LoadError> {
+    let ty = component.component_type();
+    ty.imports(engine).map(|(name, _)| check_import(name)).collect()
+}
+
+fn check_import(full: &str) -> Result<Import, LoadError> {
+    let Some((name, version)) = contract_name(full) else { return Err(LoadError::UnknownImport(full.into())) };
+    if !speaks(version) {
+        return Err(LoadError::OtherVersion(full.into()));
+    }
+    if !IMPORTS.contains(&name) {
+        return Err(LoadError::UnknownImport(full.into()));
+    }
+    Ok(full.into())
+}
+
+fn check_exports(engine: &wasmtime::Engine, component: &Component) -> Result<Vec<Phase>, LoadError> {
+    let ty = component.component_type();
+    let mut phases = Vec::new();
+    for (full, item) in ty.exports(engine) {
+        let Some((name, version)) = contract_name(full) else { continue };
+        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) || name == "types" {
+            continue;
+        }
+        if !speaks(version) {
+            return Err(LoadError::OtherVersion(full.into()));
+        }
+        match PHASES.iter().find(|(phase, _)| *phase == name) {
+            Some((_, of)) => phases.extend_from_slice(of),
+            None if name == LIFECYCLE => {}
+            None => return Err(LoadError::UnknownPhase(full.into())),
+        }
+    }
+    phases.sort_unstable();
+    if phases.is_empty() { Err(LoadError::NoPhase) } else { Ok(phases) }
+}
+
+/// `tollgate:filter/request@0.1.0` → `request`, `0.1.0`; none for another package.
+fn contract_name(full: &str) -> Option<(&str, &str)> {
+    full.strip_prefix(PACKAGE).map(|name| name.split_once('@').unwrap_or((name, "")))
+}
+
+/// Versions `0.1.*` are compatible with each other.
+fn speaks(version: &str) -> bool {
+    version.strip_prefix("0.1.").is_some_and(|patch| patch.chars().all(|digit| digit.is_ascii_digit()))
+}
+
+/// Where the functions of the exported phases are.
+fn find_exports(component: &Component) -> Result<Vec<(Phase, ComponentExportIndex)>, LoadError> {
+    let mut found = Vec::new();
+    let lifecycle: (&str, &[Phase]) = (LIFECYCLE, &[Phase::Configure]);
+    for (interface, phases) in PHASES.into_iter().chain([lifecycle]) {
+        let full = format!("{PACKAGE}{interface}@{VERSION}");
+        let Some(instance) = component.get_export_index(None, &full) else { continue };
+        for phase in phases {
+            let function = component.get_export_index(Some(&instance), phase.as_str());
+            let missing = || LoadError::WrongType(format!("`{full}` has no function `{phase}`"));
+            found.push((*phase, function.ok_or_else(missing)?));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart() {
+        assert!(check_import("tollgate:filter/request@0.1.7").is_ok());
+        assert_eq!(
+            check_import("tollgate:filter/request@0.2.0"),
+            Err(LoadError::OtherVersion("tollgate:filter/request@0.2.0".into()))
+        );
+        assert!(matches!(check_import("tollgate:filter/request"), Err(LoadError::OtherVersion(_))));
+        assert!(matches!(check_import("tollgate:filter/sockets@0.1.0"), Err(LoadError::UnknownImport(_))));
+        assert!(matches!(check_import("wasi:cli/environment@0.2.0"), Err(LoadError::UnknownImport(_))));
+    }
+}

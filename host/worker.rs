@@ -1,0 +1,238 @@
+//! A worker: one thread, one runtime, its sockets, its chain, its connections to upstreams. Nothing on a request's way
+//! is shared with another worker.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use tokio::task::LocalSet;
+
+use crate::assembly::Assembly;
+use crate::attempt::RetryBudget;
+use crate::chain::{Chain, Walks};
+use crate::exchange::Names;
+use crate::listener;
+use crate::manifest::{self, ErrorFormat, Match, Target};
+use crate::route;
+use crate::shutdown::Shutdown;
+use crate::telemetry::{self, ProviderCounters};
+use crate::upstream::Upstream;
+use crate::wasm::{Fault, Host};
+
+/// How often idle connections are looked through, and how late timers are is measured.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// What all workers have in common.
+#[derive(Debug)]
+pub struct Shared {
+    /// What the host offers to filters: figures, pressure, health.
+    pub host: Host,
+    /// When to stop.
+    pub shutdown: Arc<Shutdown>,
+    /// The budget for retries.
+    pub budget: RetryBudget,
+    /// How many workers there are.
+    pub workers: usize,
+}
+
+/// A worker's state. It never leaves its thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// What all workers have in common.
+    pub shared: Arc<Shared>,
+    /// The worker's counters.
+    pub telemetry: telemetry::Worker,
+    /// Where requests are counted that no route took: under no provider.
+    pub unrouted: ProviderCounters,
+    /// The budget for retries.
+    pub budget: RetryBudget,
+    setup: RefCell<Rc<Setup>>,
+}
+
+/// What the manifest makes of a worker: routes, chain, upstreams. An exchange ends on the setup that it began with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The chain of filters.
+    pub chain: Rc<Chain>,
+    /// Whether requests go to the access log.
+    pub log_requests: bool,
+    routes: Vec<(Match, Destination)>,
+    upstreams: Vec<Rc<Upstream>>,
+}
+
+/// Where a route leads.
+#[derive(Debug)]
+pub enum Destination {
+    /// The figures.
+    Metrics,
+    /// The health checks.
+    Health,
+    /// An upstream, through the chain.
+    Upstream(Proxied),
+}
+
+/// A route to an upstream.
+#[derive(Debug)]
+pub struct Proxied {
+    /// Route, upstream and provider.
+    pub names: Rc<Names>,
+    /// The upstream.
+    pub upstream: Rc<Upstream>,
+    /// The filters that it calls, by phase.
+    pub walks: Rc<Walks>,
+    /// How long until a response's head must have come.
+    pub timeout: Duration,
+    /// How large a body may be that filters ask to see whole, in bytes.
+    pub body_limit: u64,
+    /// How much of a streamed body is kept for another attempt, in bytes.
+    pub replay_limit: u64,
+    /// The shape of our own answers.
+    pub errors: ErrorFormat,
+}
+
+impl Worker {
+    /// Runs a worker on this thread, until the shutdown is over. `bound` are its own sockets, one a listener of the
+    /// manifest; `ready` is called when it is about to accept.
+    pub fn run(
+        shared: Arc<Shared>,
+        assembly: &Assembly,
+        bound: Vec<std::net::TcpListener>,
+        ready: impl FnOnce(),
+    ) -> Result<(), WorkerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let local = LocalSet::new();
+        local.block_on(&runtime, async {
+            let worker = Rc::new(Self::new(shared, assembly)?);
+            let accepting = listener::accept_on(&worker, &assembly.manifest.listeners, bound)?;
+            tokio::task::spawn_local(housekeeping(Rc::downgrade(&worker)));
+            ready();
+            accepting.until_drained(&worker.shared.shutdown).await;
+            Ok(())
+        })
+    }
+
+    fn new(shared: Arc<Shared>, assembly: &Assembly) -> Result<Self, WorkerError> {
+        let telemetry = shared.host.telemetry.worker();
+        let setup = Setup::new(assembly, &telemetry)?;
+        Ok(Self {
+            unrouted: telemetry.provider(""),
+            budget: shared.budget.clone(),
+            telemetry,
+            shared,
+            setup: RefCell::new(Rc::new(setup)),
+        })
+    }
+
+    /// The setup for a request that begins now.
+    pub fn setup(&self) -> Rc<Setup> {
+        self.setup.borrow().clone()
+    }
+}
+
+impl Setup {
+    fn new(assembly: &Assembly, telemetry: &telemetry::Worker) -> Result<Self, WorkerError> {
+        let manifest = &assembly.manifest;
+        let chain = Rc::new(Chain::new(&assembly.entries, |filter| telemetry.filter(filter)));
+        chain.warm_up()?;
+        let upstream = |u: &manifest::Upstream| Rc::new(Upstream::new(u, telemetry.provider(&u.provider)));
+        let upstreams: Vec<_> = manifest.upstreams.iter().map(upstream).collect();
+        let destination = |route: &manifest::Route| match &route.target {
+            Target::Metrics => Some(Destination::Metrics),
+            Target::Health => Some(Destination::Health),
+            Target::Upstream(target) => {
+                let (config, upstream) = manifest.upstreams.iter().zip(&upstreams).nth(target.upstream)?;
+                let names = Names {
+                    route: route.name.clone(),
+                    upstream: config.name.clone(),
+                    provider: config.provider.clone(),
+                };
+                Some(Destination::Upstream(Proxied {
+                    names: Rc::new(names),
+                    upstream: upstream.clone(),
+                    walks: Rc::new(Walks::new(&chain, &target.filters)),
+                    timeout: target.timeout,
+                    body_limit: target.body_limit,
+                    replay_limit: target.replay_limit,
+                    errors: target.errors,
+                }))
+            }
+        };
+        let routes = manifest.routes.iter();
+        let routes = routes.filter_map(|route| Some((route.matcher.clone(), destination(route)?))).collect();
+        Ok(Self { chain, log_requests: manifest.telemetry.log.requests, routes, upstreams })
+    }
+
+    /// Where a request leads.
+    pub fn route(&self, host: &str, path: &str, method: &Method) -> Option<&Destination> {
+        let found = route::find(self.routes.iter().map(|(matcher, _)| matcher), host, path, method)?;
+        self.routes.get(found).map(|(_, destination)| destination)
+    }
+}
+
+/// Why a worker could not run.
+#[derive(Debug)]
+pub enum WorkerError {
+    /// The system gave no runtime, or no socket.
+    Io(std::io::Error),
+    /// A filter could not be started.
+    Filter(Fault),
+}
+
+impl From<std::io::Error> for WorkerError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Fault> for WorkerError {
+    fn from(fault: Fault) -> Self {
+        Self::Filter(fault)
+    }
+}
+
+impl std::fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Filter(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WorkerError {}
+
+async fn housekeeping(worker: std::rc::Weak<Worker>) {
+    loop {
+        let due = tokio::time::Instant::now() + HOUSEKEEPING;
+        tokio::time::sleep_until(due).await;
+        let Some(worker) = worker.upgrade() else { return };
+        worker.shared.host.pressure.report_delay(due.elapsed());
+        worker.setup().upstreams.iter().for_each(|upstream| upstream.sweep());
+    }
+}
+
+/// A socket for one worker of a listener: the kernel spreads connections over all that listen on the address.
+pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    listen(address, true)
+}
+
+/// A socket that fails where another process listens already, even one that would share.
+pub fn probe(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    listen(address, false)
+}
+
+fn listen(address: SocketAddr, share: bool) -> std::io::Result<std::net::TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    /// Connections that the kernel completes and holds while a worker is busy.
+    const BACKLOG: i32 = 4096;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
