@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +20,6 @@ use crate::chain::Entry;
 use crate::error::Error;
 use crate::listener::accept_one;
 use crate::manifest::{Component, ErrorFormat, Isolation, Mode, OnError};
-use crate::telemetry;
 use crate::wasm::Host;
 
 /// What there is to tell about.
@@ -54,7 +53,7 @@ impl Admin {
         let uri = request.uri();
         let answer = match (request.method(), uri.path()) {
             (&Method::GET, "/chain") => json_response(&self.chain()),
-            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/metrics") => self.host.telemetry.answer(),
             (&Method::GET, path) => self
                 .host
                 .health
@@ -69,17 +68,6 @@ impl Admin {
         let filters = self.assembly.manifest.filters.iter().zip(&self.assembly.entries);
         let filters: Vec<_> = filters.map(|(filter, entry)| describe(&filter.component, entry)).collect();
         json!({"filters": filters})
-    }
-
-    fn metrics(&self) -> Response<Bytes> {
-        match self.host.telemetry.render() {
-            Ok(text) => typed(telemetry::CONTENT_TYPE, text),
-            Err(error) => {
-                let mut response = typed("text/plain", error.to_string());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                response
-            }
-        }
     }
 }
 
@@ -104,11 +92,7 @@ fn describe(component: &Component, entry: &Entry) -> Value {
 }
 
 fn json_response(value: &Value) -> Response<Bytes> {
-    typed("application/json", value.to_string())
-}
-
-fn typed(content_type: &'static str, body: String) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let mut response = Response::new(Bytes::from(value.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

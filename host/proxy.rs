@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::headers::{self, X_REQUEST_ID};
 use crate::manifest::ErrorFormat;
-use crate::telemetry;
 use crate::upstream::Answer;
 use crate::worker::{Destination, Proxied, Setup, Worker};
 
@@ -34,7 +33,7 @@ pub async fn serve(worker: &Rc<Worker>, client: &Client, request: Request<Incomi
             let begun = begin(worker, &setup, route, exchange);
             respond(worker, client, route, begun, incoming).await
         }
-        Ok(Destination::Metrics) => metrics(worker),
+        Ok(Destination::Metrics) => worker.shared.host.telemetry.answer().map(|body| ResponseBody::Whole(body, None)),
         Ok(Destination::Health) => health(worker, &head).unwrap_or_else(|| refuse(worker, Error::NoRoute, &id)),
         Err(error) => refuse(worker, error, &id),
     };
@@ -197,21 +196,6 @@ fn refuse(worker: &Worker, error: Error, id: &str) -> Response<ResponseBody> {
     worker.unrouted.request(error.status().as_u16(), std::time::Duration::ZERO);
     worker.unrouted.error(error.kind());
     error.reply().render(ErrorFormat::Problem, id).map(|body| ResponseBody::Whole(body, None))
-}
-
-fn metrics(worker: &Worker) -> Response<ResponseBody> {
-    let mut response = match worker.shared.host.telemetry.render() {
-        Ok(text) => Response::new(ResponseBody::Whole(text.into(), None)),
-        Err(error) => {
-            tracing::error!("metrics cannot be rendered: {error}");
-            let mut response = Response::new(ResponseBody::Whole(Bytes::new(), None));
-            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-            return response;
-        }
-    };
-    let content_type = HeaderValue::from_static(telemetry::CONTENT_TYPE);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
 }
 
 fn health(worker: &Worker, head: &request::Parts) -> Option<Response<ResponseBody>> {

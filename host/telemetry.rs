@@ -20,6 +20,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
 use prometheus::TextEncoder;
 
 pub use guest::{GuestMetricError, MAX_FIGURES, MAX_LABELS, MAX_NAME, MAX_TEXT};
@@ -96,6 +98,22 @@ impl Telemetry {
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();
         families.sort_by(|a, b| a.name().cmp(b.name()));
         TextEncoder::new().encode_to_string(&families).map_err(TelemetryError::Encode)
+    }
+
+    /// What a scrape is answered with: [`Self::render`], or 500 if that fails, with a line in the log.
+    #[must_use]
+    pub fn answer(&self) -> Response<Bytes> {
+        let (status, text) = match self.render() {
+            Ok(text) => (StatusCode::OK, text),
+            Err(error) => {
+                tracing::error!("metrics cannot be rendered: {error}");
+                (StatusCode::INTERNAL_SERVER_ERROR, String::new())
+            }
+        };
+        let mut response = Response::new(text.into());
+        *response.status_mut() = status;
+        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        response
     }
 
     /// A filter's counter, shared by all workers: add to it with `fetch_add`. It shows as the namespace, `_`,
