@@ -9,6 +9,7 @@ mod quantity;
 mod raw;
 mod resolve;
 mod scalar;
+mod shadow;
 mod substitution;
 mod tree;
 mod word;

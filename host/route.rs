@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::manifest::{Match, PathMatch};
+use crate::manifest::Match;
 
 /// The route's number in the manifest; none if no route matches.
 pub fn find<'a>(mut routes: impl Iterator<Item = &'a Match>, host: &str, path: &str, method: &Method) -> Option<usize> {
@@ -10,20 +10,9 @@ pub fn find<'a>(mut routes: impl Iterator<Item = &'a Match>, host: &str, path: &
 }
 
 fn matches(route: &Match, host: &str, path: &str, method: &Method) -> bool {
-    let path_matches = match &route.path {
-        PathMatch::Any => true,
-        PathMatch::Exact(exact) => path == exact,
-        PathMatch::Prefix(prefix) => has_prefix(path, prefix),
-    };
-    path_matches
+    route.path.takes(path)
         && route.host.as_ref().is_none_or(|wanted| without_port(host).eq_ignore_ascii_case(wanted))
         && (route.methods.is_empty() || route.methods.contains(method))
-}
-
-/// `/v1/` is a prefix of `/v1/chat`; `/v1` is one of `/v1` and `/v1/chat`, and not of `/v10`: a prefix ends where a
-/// segment does.
-fn has_prefix(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `example.com:8080` → `example.com`, `[::1]:80` → `[::1]`.
@@ -37,6 +26,7 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::PathMatch;
 
     #[test]
     fn prefixes_end_where_segments_do() {
@@ -48,7 +38,7 @@ mod tests {
             ("/v10", "/v1", false),
             ("/", "/", true),
         ] {
-            assert_eq!(has_prefix(path, prefix), is, "{path} {prefix}");
+            assert_eq!(PathMatch::Prefix(prefix.into()).takes(path), is, "{path} {prefix}");
         }
     }
 

@@ -17,6 +17,9 @@ use super::tree::{Content, Node};
 const PLANNED: [(&str, &str); 5] =
     [("Listener", "tls"), ("Upstream", "tls"), ("Upstream", "health"), ("Route", "cache"), ("Telemetry", "traces")];
 
+/// A key and its value.
+type Entry = (Rc<Node>, Rc<Node>);
+
 /// Reads one node.
 #[derive(Clone, Copy)]
 pub(super) struct Decoder<'a> {
@@ -75,7 +78,7 @@ impl<'a> Decoder<'a> {
             Content::Scalar(scalar) => scalar.variables.as_slice(),
             Content::Sequence(_) | Content::Mapping(_) | Content::Wrong => &[],
         };
-        self.findings.add(self.node.at, fault.from_variables(variables));
+        self.findings.add(self.node.at, fault.with_variables(variables));
         Err(Refusal::Reported)
     }
 
@@ -94,7 +97,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn entries(self) -> Result<&'a [(Rc<Node>, Rc<Node>)], Refusal> {
+    fn entries(self) -> Result<&'a [Entry], Refusal> {
         match &self.node.content {
             Content::Mapping(entries) => Ok(entries),
             _ => self.expected("a mapping"),
@@ -231,7 +234,7 @@ impl<'a> SeqAccess<'a> for Items<'a> {
 }
 
 struct Entries<'a> {
-    entries: slice::Iter<'a, (Rc<Node>, Rc<Node>)>,
+    entries: slice::Iter<'a, Entry>,
     value: Option<&'a Node>,
     /// The block's name and all its keys; none where any key will do.
     known: Option<(&'static str, &'static [&'static str])>,

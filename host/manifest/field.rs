@@ -14,16 +14,14 @@ use super::mistake::Position;
 pub(super) const FIELD: &str = "a field with its place";
 
 /// One value, and where it is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Field<T> {
+    #[default]
     Absent,
     /// It is there, and is a mistake, which was recorded.
     Wrong,
     Given(T, Position),
 }
-
-/// A list whose items are right or wrong on their own.
-pub(super) type List<T> = Field<Vec<Field<T>>>;
 
 /// A mapping with keys of the user's choice, in order.
 #[derive(Debug)]
@@ -45,24 +43,11 @@ impl<T> Field<T> {
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Field::Absent)
     }
-
-    pub(super) fn place(&self) -> Option<Position> {
-        match self {
-            Field::Given(_, at) => Some(*at),
-            Field::Absent | Field::Wrong => None,
-        }
-    }
 }
 
 impl<T: Default> Field<T> {
     pub(super) fn or_default(self) -> T {
         self.or(T::default())
-    }
-}
-
-impl<T> Default for Field<T> {
-    fn default() -> Field<T> {
-        Field::Absent
     }
 }
 

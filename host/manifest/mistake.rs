@@ -90,7 +90,7 @@ impl Fault {
     }
 
     /// Says which environment variables the value came from: it cannot be seen in the manifest.
-    pub(super) fn from_variables(self, variables: &[String]) -> Fault {
+    pub(super) fn with_variables(self, variables: &[String]) -> Fault {
         if variables.is_empty() {
             return self;
         }

@@ -233,10 +233,24 @@ pub struct Match {
 pub enum PathMatch {
     /// This one.
     Exact(String),
-    /// Those that begin with this text, whether or not it ends with a `/`.
+    /// Those that begin with these segments: `/v1` takes `/v1` and `/v1/chat`, and not `/v10`.
     Prefix(String),
     /// All.
     Any,
+}
+
+impl PathMatch {
+    /// True if a request with this path is served.
+    pub fn takes(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.strip_prefix(prefix.as_str()).is_some_and(|rest| {
+                // A prefix ends where a segment does.
+                prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/')
+            }),
+            Self::Any => true,
+        }
+    }
 }
 
 /// What a route does with a request.

@@ -2,6 +2,7 @@
 //! refused.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,12 +24,14 @@ pub(super) fn resolve(document: Field<raw::Document>, source: &str, findings: &F
     let upstreams = r.upstreams(document.upstreams);
     let filters = r.filters(document.filters);
     let routes = r.routes(document.routes, &upstreams, &filters);
+    let listeners = r.listeners(document.listeners);
+    let admin = r.admin(document.admin, &listeners);
     let telemetry = document.telemetry.or_default();
     let log = telemetry.log.or_default();
     let budget = document.retry_budget.or_default();
     Some(Manifest {
-        listeners: r.listeners(document.listeners),
-        admin: r.admin(document.admin),
+        listeners,
+        admin,
         upstreams,
         filters,
         routes,
@@ -58,16 +61,27 @@ impl Resolver<'_> {
         if listeners.is_empty() {
             self.findings.add(at, Fault::new("there is no listener").help("write at least one"));
         }
-        listeners.into_iter().filter_map(|listener| self.listener(listener)).collect()
+        let mut seen = HashMap::new();
+        listeners.into_iter().filter_map(|listener| self.listener(listener, &mut seen)).collect()
     }
 
-    fn listener(&self, listener: Field<raw::Listener>) -> Option<Listener> {
+    fn listener(
+        &self,
+        listener: Field<raw::Listener>,
+        seen: &mut HashMap<SocketAddr, Position>,
+    ) -> Option<Listener> {
         let (listener, at) = listener.given()?;
         self.need("address", listener.address.is_absent(), at);
+        let (address, at) = listener.address.given()?;
+        // Port 0 is another port each time.
+        if let Some(first) = seen.insert(address.0, at).filter(|_| address.0.port() != 0) {
+            let fault = Fault::new(format!("there is a listener on {} already", address.0));
+            self.findings.add(at, fault.help(format!("the first is in line {}", first.line)));
+        }
         let timeouts = listener.timeouts.or_default();
         let limits = listener.limits.or_default();
         Some(Listener {
-            address: listener.address.given()?.0.0,
+            address: address.0,
             timeouts: ListenerTimeouts {
                 header: timeouts.header.value_or(Duration::from_secs(10)),
                 idle: timeouts.idle.value_or(Duration::from_secs(60)),
@@ -80,13 +94,17 @@ impl Resolver<'_> {
         })
     }
 
-    fn admin(&self, admin: Field<raw::Admin>) -> Option<Admin> {
+    fn admin(&self, admin: Field<raw::Admin>, listeners: &[Listener]) -> Option<Admin> {
         let (admin, at) = admin.given()?;
         self.need("address", admin.address.is_absent(), at);
         let (address, at) = admin.address.given()?;
         if !address.0.ip().is_loopback() {
             let fault = Fault::new("the administration interface is on no loopback address");
             self.findings.add(at, fault.help("write one such as `127.0.0.1:9901`"));
+        }
+        if address.0.port() != 0 && listeners.iter().any(|listener| listener.address == address.0) {
+            let fault = Fault::new("the administration interface is on a listener's address");
+            self.findings.add(at, fault.help("traffic must not reach it: write another port"));
         }
         Some(Admin { address: address.0 })
     }
@@ -179,8 +197,19 @@ impl Resolver<'_> {
         if routes.is_empty() {
             self.findings.add(at, Fault::new("there is no route").help("write at least one"));
         }
+        let mut seen = HashMap::new();
         let routes = routes.into_iter().enumerate();
-        routes.filter_map(|(number, route)| self.route(number, route, upstreams, filters)).collect()
+        let routes = routes.filter_map(|(number, route)| {
+            let (route, at) = self.route(number, route, upstreams, filters)?;
+            if let Some(first) = seen.insert(route.name.clone(), at) {
+                let fault = Fault::new(format!("there is a route {} already", quoted(&route.name)));
+                self.findings.add(at, fault.help(format!("the first is in line {}", first.line)));
+            }
+            Some((route, at))
+        });
+        let (routes, places): (Vec<_>, Vec<_>) = routes.unzip();
+        super::shadow::check(&routes, &places, self.findings);
+        routes
     }
 
     fn route(
@@ -189,7 +218,7 @@ impl Resolver<'_> {
         route: Field<raw::Route>,
         upstreams: &[Upstream],
         filters: &[Filter],
-    ) -> Option<Route> {
+    ) -> Option<(Route, Position)> {
         let (route, at) = route.given()?;
         self.need("match", route.r#match.is_absent(), at);
         let name = route.name.value_or(format!("routes[{number}]"));
@@ -214,7 +243,7 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        Some(Route { name, matcher, target })
+        Some((Route { name, matcher, target }, at))
     }
 
     fn matcher(&self, matcher: Field<raw::Match>) -> Option<Match> {
@@ -228,7 +257,14 @@ impl Resolver<'_> {
             (None, Some((prefix, _))) => PathMatch::Prefix(prefix.0),
             (None, None) => PathMatch::Any,
         };
-        let methods = matcher.methods.given().map(|(methods, _)| methods).unwrap_or_default();
+        let methods = match matcher.methods.given() {
+            Some((methods, at)) if methods.is_empty() => {
+                let fault = Fault::new("there is no method").help("leave `methods` out to match all");
+                self.findings.add(at, fault);
+                methods
+            }
+            methods => methods.map(|(methods, _)| methods).unwrap_or_default(),
+        };
         Some(Match {
             host: matcher.host.given().map(|(host, _)| host.0),
             path,
