@@ -11,6 +11,8 @@ mod resolve;
 mod scalar;
 mod shadow;
 mod substitution;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod word;
 mod written;

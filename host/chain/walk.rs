@@ -148,6 +148,8 @@ impl Run {
                 Err(Failed::Closed) => closed = true,
                 Ok(_) | Err(Failed::Open) => {}
             }
+            // There is nothing to answer here; what was begun must not become another filter's answer.
+            self.exchange.reply = None;
         }
         if closed {
             self.fail(Error::FilterFailed);
@@ -168,7 +170,9 @@ impl Run {
         let (walks, chain) = (self.walks.clone(), self.chain.clone());
         for link in links(&chain, &walks.response_chunk) {
             let call = |i: &mut Instance, e: &mut Box<Exchange>| i.on_response_chunk(e, chunk.to_vec(), last);
-            match link.call(Phase::OnResponseChunk, &mut self.exchange, &mut self.fresh, call) {
+            let answer = link.call(Phase::OnResponseChunk, &mut self.exchange, &mut self.fresh, call);
+            self.exchange.reply = None;
+            match answer {
                 Ok(_) if link.entry.filter.shadow => {}
                 Ok(ChunkAction::Pass) | Err(Failed::Open) => {}
                 Ok(ChunkAction::Replace(bytes)) => chunk = bytes.into(),

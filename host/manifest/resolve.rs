@@ -223,6 +223,7 @@ impl Resolver<'_> {
         self.need("match", route.r#match.is_absent(), at);
         let name = route.name.value_or(format!("routes[{number}]"));
         let matcher = self.matcher(route.r#match)?;
+        let led = !(route.serve.is_absent() && route.upstream.is_absent());
         let target = match (route.serve.given(), route.upstream.given()) {
             (Some((raw::Serve::Metrics, _)), None) => Target::Metrics,
             (Some((raw::Serve::Health, _)), None) => Target::Health,
@@ -238,6 +239,8 @@ impl Resolver<'_> {
                 self.findings.add(at, Fault::new("a route has either `upstream` or `serve`").help("remove one"));
                 return None;
             }
+            // What it led to is a mistake, and was recorded.
+            (None, None) if led => return None,
             (None, None) => {
                 self.findings.add(at, Fault::new("the route leads nowhere").help("give it `upstream` or `serve`"));
                 return None;
