@@ -41,7 +41,9 @@ pub async fn serve(admin: Arc<Admin>, socket: TcpListener) {
                 let response = admin.answer(&request);
                 async { Ok::<_, Infallible>(response) }
             });
-            let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
             // What goes wrong on such a connection, whoever asked sees.
             drop(connection.await);
         });

@@ -131,7 +131,9 @@ pub fn find_filter(reference: &str) -> Result<Vec<u8>, String> {
     match reference.strip_prefix("builtin:") {
         Some(name) => match builtin(name) {
             Ok(bytes) => Ok(bytes.to_vec()),
-            Err(_) => Err(format!("there is no builtin filter `{name}`; there are {}", builtin_names().join(", "))),
+            Err(_) => {
+                Err(format!("there is no builtin filter `{name}`; there are {}", builtin_names().join(", ")))
+            }
         },
         None => read_filter(Path::new(reference)),
     }

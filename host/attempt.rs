@@ -125,9 +125,18 @@ impl Attempts<'_> {
             Err(error) => error,
         };
         let exchange = &run.exchange;
-        tracing::warn!(requestId = exchange.id, upstream = self.upstream.name, "no response: {}", why(&error));
+        tracing::warn!(
+            requestId = exchange.id,
+            upstream = self.upstream.name,
+            "no response: {}",
+            why(&error)
+        );
         let past = exchange.remaining().is_zero();
-        run.fail(if past && matches!(error, AttemptError::TimedOut) { Error::Deadline } else { (&error).into() });
+        run.fail(if past && matches!(error, AttemptError::TimedOut) {
+            Error::Deadline
+        } else {
+            (&error).into()
+        });
         None
     }
 }

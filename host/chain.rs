@@ -2,7 +2,8 @@
 //! order, what their answers amount to, and what happens when one fails.
 //!
 //! A filter has one live instance a worker, since a worker does one thing at a time; with `isolation: request` it gets
-//! a fresh one for each exchange. An instance that faulted is dropped, and the next call makes another.
+//! a fresh one for each exchange. An instance that faulted is dropped, and the next call makes another; so is one that a
+//! large exchange has blown up.
 
 mod walk;
 
@@ -102,10 +103,27 @@ impl Link {
     }
 
     fn keep(&self, instance: Instance, fresh: &mut Fresh) {
+        if instance.is_bloated() {
+            return;
+        }
         match self.entry.isolation {
             Isolation::Worker => *self.live.borrow_mut() = Some(instance),
             Isolation::Request => fresh.0.push((self.entry.filter.index, instance)),
         }
+    }
+
+    /// A shadowed filter's answer goes to the log, and nowhere else.
+    fn would_have_answered(&self, phase: Phase, exchange: &mut Exchange) {
+        let Some(reply) = exchange.reply.take() else { return };
+        let (filter, id) = (self.entry.filter.name.as_str(), exchange.id.as_str());
+        let (status, code) = (reply.status().as_u16(), reply.code());
+        tracing::info!(
+            filter,
+            phase = phase.as_str(),
+            requestId = id,
+            code,
+            "shadow: it would have answered {status}"
+        );
     }
 
     fn failed(&self, phase: Phase, exchange: &Exchange, fault: &Fault) -> Failed {

@@ -85,7 +85,8 @@ fn read_manifest(path: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        let line =
+            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         format!("{name}:{line}: the manifest is not UTF-8 text; save it as UTF-8")
     })?;
     manifest::parse(&text, &name, env).map_err(|mistakes| mistakes.to_string())

@@ -43,7 +43,11 @@ impl Conclusion {
         self.run.ending = Ending::UpstreamBroke;
         self.counters.error(ErrorType::UpstreamBroke);
         let exchange = &self.run.exchange;
-        tracing::warn!(requestId = exchange.id, upstream = exchange.names.upstream, "the response broke off: {why}");
+        tracing::warn!(
+            requestId = exchange.id,
+            upstream = exchange.names.upstream,
+            "the response broke off: {why}"
+        );
     }
 
     /// A filter ended the response's body.

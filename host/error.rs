@@ -176,6 +176,9 @@ mod tests {
             assert_eq!(error.reply().status(), error.status());
             assert!(!error.code().is_empty() && !error.to_string().is_empty());
         }
-        assert_eq!((Error::NotImplemented.status().as_u16(), Error::NotImplemented.fault()), (501, Fault::Client));
+        assert_eq!(
+            (Error::NotImplemented.status().as_u16(), Error::NotImplemented.fault()),
+            (501, Fault::Client)
+        );
     }
 }

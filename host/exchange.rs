@@ -78,7 +78,13 @@ pub struct AttributesFull;
 
 impl Exchange {
     /// An exchange whose request's head has just arrived.
-    pub fn new(request: request::Parts, id: String, client: IpAddr, names: Rc<Names>, timeout: Duration) -> Self {
+    pub fn new(
+        request: request::Parts,
+        id: String,
+        client: IpAddr,
+        names: Rc<Names>,
+        timeout: Duration,
+    ) -> Self {
         let started = Instant::now();
         Self {
             id,

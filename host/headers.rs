@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_request_says_whom_it_came_from() {
-        let mut headers = map(&[("host", "a.example"), ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "8.8.8.8")]);
+        let mut headers =
+            map(&[("host", "a.example"), ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "8.8.8.8")]);
         headers.append(X_FORWARDED_PROTO, HeaderValue::from_static("gopher"));
         prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
         assert_eq!(headers[X_FORWARDED_FOR], "9.9.9.9, 8.8.8.8, 127.0.0.1");

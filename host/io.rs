@@ -99,7 +99,11 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let done = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -184,7 +188,8 @@ mod tests {
         let mut stream = Watched::new(near, watch.clone());
         stream.write_all(b"full").await.unwrap();
         assert!(watch.blocked_since().is_none());
-        let blocked = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, b"x"))).await;
+        let blocked =
+            std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, b"x"))).await;
         assert!(blocked.is_pending() && watch.blocked_since().is_some());
         far.read_exact(&mut [0; 4]).await.unwrap();
         stream.write_all(b"x").await.unwrap();

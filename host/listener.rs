@@ -50,7 +50,12 @@ pub fn accept_on(
     Ok(accepting)
 }
 
-async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: Rc<manifest::Listener>, places: Arc<Semaphore>) {
+async fn accept(
+    worker: Rc<Worker>,
+    socket: TcpListener,
+    listener: Rc<manifest::Listener>,
+    places: Arc<Semaphore>,
+) {
     loop {
         // Past the limit, clients wait in the kernel's queue. The semaphore is never closed.
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -79,7 +84,8 @@ pub async fn accept_one(socket: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// A connection that went away before it was accepted is nobody's problem. Any other error is the system's, and lasts.
 async fn pause_if_exhausted(error: &io::Error) {
-    let gone = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused];
+    let gone =
+        [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused];
     if !gone.contains(&error.kind()) {
         tracing::error!("cannot accept connections: {error}; trying again");
         tokio::time::sleep(EXHAUSTED).await;

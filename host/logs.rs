@@ -23,7 +23,8 @@ const MAX_WAITING: usize = 16_384;
 pub fn start(config: &Log) -> WorkerGuard {
     let stdout = std::io::stdout();
     let terminal = stdout.is_terminal();
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).lossy(true).finish(stdout);
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).lossy(true).finish(stdout);
     let log = tracing_subscriber::fmt().with_max_level(filter(config.level)).with_writer(writer);
     let set = match terminal {
         true => tracing::subscriber::set_global_default(log.compact().with_target(false).finish()),
@@ -52,7 +53,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         writeln!(writer, "{}", Value::Object(line(event)))
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Version, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request};
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
@@ -23,7 +23,11 @@ use crate::worker::{Destination, Proxied, Setup, Worker};
 const MAX_ID: usize = 128;
 
 /// Answers one request.
-pub async fn serve(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+pub async fn serve(
+    worker: &Rc<Worker>,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     let (mut head, incoming) = request.into_parts();
     let id = request_id(&mut head);
     let setup = worker.setup();
@@ -33,8 +37,12 @@ pub async fn serve(worker: &Rc<Worker>, client: &Client, request: Request<Incomi
             let begun = begin(worker, &setup, route, exchange);
             respond(worker, client, route, begun, incoming).await
         }
-        Ok(Destination::Metrics) => worker.shared.host.telemetry.answer().map(|body| ResponseBody::Whole(body, None)),
-        Ok(Destination::Health) => health(worker, &head).unwrap_or_else(|| refuse(worker, Error::NoRoute, &id)),
+        Ok(Destination::Metrics) => {
+            worker.shared.host.telemetry.answer().map(|body| ResponseBody::Whole(body, None))
+        }
+        Ok(Destination::Health) => {
+            health(worker, &head).unwrap_or_else(|| refuse(worker, Error::NoRoute, &id))
+        }
         Err(error) => refuse(worker, error, &id),
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -64,8 +72,10 @@ async fn respond(
             Flow::Proceed => body = RequestBody::Whole(whole(&run.exchange)),
         }
     }
-    let interim = if version >= Version::HTTP_11 { Interim::to(client.watch.clone()) } else { Interim::default() };
-    let attempts = Attempts { upstream: &route.upstream, body: &body, budget: &worker.budget, interim: &interim };
+    let interim =
+        if version >= Version::HTTP_11 { Interim::to(client.watch.clone()) } else { Interim::default() };
+    let attempts =
+        Attempts { upstream: &route.upstream, body: &body, budget: &worker.budget, interim: &interim };
     let Some(answer) = attempts.run(run).await else { return reply(conclusion, route.errors) };
     if run.on_response() == Flow::Respond {
         return reply(conclusion, route.errors);
@@ -112,10 +122,12 @@ fn authority(head: &mut request::Parts) -> Result<String, Error> {
         }
         (None, None) => String::new(),
     };
-    if authority.contains('@') || !(authority.is_empty() || authority.parse::<http::uri::Authority>().is_ok()) {
+    if authority.contains('@') || !(authority.is_empty() || authority.parse::<http::uri::Authority>().is_ok())
+    {
         return Err(Error::BadRequest("The host field is malformed"));
     }
-    let value = HeaderValue::from_str(&authority).map_err(|_| Error::BadRequest("The host field is malformed"))?;
+    let value =
+        HeaderValue::from_str(&authority).map_err(|_| Error::BadRequest("The host field is malformed"))?;
     head.headers.insert(header::HOST, value);
     Ok(authority)
 }
@@ -123,7 +135,8 @@ fn authority(head: &mut request::Parts) -> Result<String, Error> {
 /// The id of the request: the client's own if it is a sensible one, else 128 random bits.
 fn request_id(head: &mut request::Parts) -> String {
     let given = head.headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    let sensible = |id: &&str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let sensible =
+        |id: &&str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     if let Some(id) = given.filter(sensible) {
         let id = id.to_owned();
         // Several of them would let two hops log two ids.
@@ -163,14 +176,13 @@ fn stream(
     answer: Answer,
 ) -> Response<ResponseBody> {
     let filtered = conclusion.run.walks().want_response_chunks();
+    let head_only = conclusion.run.exchange.request.method == Method::HEAD;
     let Some(head) = &mut conclusion.run.exchange.response else { return reply(conclusion, route.errors) };
     let status = head.status;
     let mut headers = head.headers.clone();
-    if filtered {
-        // Filters may change the length. An answer without content keeps it: there it says what GET would bring.
-        if !http_body::Body::is_end_stream(&answer.body) {
-            headers.remove(header::CONTENT_LENGTH);
-        }
+    // Filters may change the length. Where no content can follow it stays: there it says what GET would bring.
+    if filtered && !head_only && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        headers.remove(header::CONTENT_LENGTH);
     }
     conclusion.status = status;
     conclusion.run.exchange.stage = crate::exchange::Stage::ResponseBody;

@@ -115,7 +115,9 @@ impl Problem {
     fn shape(&self, status: StatusCode, format: ErrorFormat, id: &str) -> (&'static str, Value) {
         match format {
             ErrorFormat::Problem => ("application/problem+json", self.problem(status, id)),
-            ErrorFormat::Plain => ("application/json", json!({"error": self.message, "details": self.details})),
+            ErrorFormat::Plain => {
+                ("application/json", json!({"error": self.message, "details": self.details}))
+            }
             ErrorFormat::OpenAi => ("application/json", self.openai(status)),
             ErrorFormat::Anthropic => ("application/json", self.anthropic(status, id)),
         }

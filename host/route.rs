@@ -5,7 +5,12 @@ use http::Method;
 use crate::manifest::Match;
 
 /// The route's number in the manifest; none if no route matches.
-pub fn find<'a>(mut routes: impl Iterator<Item = &'a Match>, host: &str, path: &str, method: &Method) -> Option<usize> {
+pub fn find<'a>(
+    mut routes: impl Iterator<Item = &'a Match>,
+    host: &str,
+    path: &str,
+    method: &Method,
+) -> Option<usize> {
     routes.position(|route| matches(route, host, path, method))
 }
 
@@ -44,7 +49,9 @@ mod tests {
 
     #[test]
     fn the_port_is_no_part_of_the_name() {
-        for (host, name) in [("a:80", "a"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a:", "a")] {
+        for (host, name) in
+            [("a:80", "a"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a:", "a")]
+        {
             assert_eq!(without_port(host), name);
         }
     }

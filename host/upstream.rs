@@ -91,7 +91,9 @@ impl Upstream {
         if let Some(lease) = pool::take_idle(endpoint).await {
             self.counters.connection(ConnectionEvent::Reused);
             match self.exchange(lease, body, deadline, &make).await {
-                Err(Failed { stale: true, .. }) if body.can_replay() => self.counters.connection(ConnectionEvent::Stale),
+                Err(Failed { stale: true, .. }) if body.can_replay() => {
+                    self.counters.connection(ConnectionEvent::Stale)
+                }
                 done => return done.map_err(|failed| failed.error),
             }
         }
@@ -131,7 +133,9 @@ impl Upstream {
             }
             Some(Err(error)) => Err(Failed::new(&error, &lease, body)),
             // A client that is slow to send is no failure of the upstream's.
-            None if body.is_awaited() => Err(Failed { error: AttemptError::Client(ReadError::Stalled), stale: false }),
+            None if body.is_awaited() => {
+                Err(Failed { error: AttemptError::Client(ReadError::Stalled), stale: false })
+            }
             None => Err(Failed { error: AttemptError::TimedOut, stale: false }),
         }
     }
@@ -144,7 +148,9 @@ impl Upstream {
         let picked = match self.balance {
             Balance::RoundRobin => None,
             Balance::LeastRequest => rotated.min_by_key(|endpoint| endpoint.active.get()),
-            Balance::ConsistentHash => self.endpoints.iter().max_by_key(|e| self.hasher.hash_one((client, &e.authority))),
+            Balance::ConsistentHash => {
+                self.endpoints.iter().max_by_key(|e| self.hasher.hash_one((client, &e.authority)))
+            }
         };
         picked.unwrap_or(&self.endpoints[turn % count])
     }

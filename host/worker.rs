@@ -45,7 +45,7 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// The worker's counters.
     pub telemetry: telemetry::Worker,
-    /// Where requests are counted that no route took: under no provider.
+    /// Where requests are counted that no route took.
     pub unrouted: ProviderCounters,
     /// The budget for retries.
     pub budget: RetryBudget,
@@ -118,7 +118,7 @@ impl Worker {
         let telemetry = shared.host.telemetry.worker();
         let setup = Setup::new(assembly, &telemetry)?;
         Ok(Self {
-            unrouted: telemetry.provider(""),
+            unrouted: telemetry.provider("unrouted"),
             budget: shared.budget.clone(),
             telemetry,
             shared,

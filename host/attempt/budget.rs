@@ -31,7 +31,8 @@ impl RetryBudget {
     pub(super) fn permit(&self) -> Option<Permit> {
         let share = self.telemetry.active().saturating_mul(self.percent) / 100;
         let limit = share.max(self.min);
-        let counted = self.retrying.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1));
+        let counted =
+            self.retrying.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1));
         counted.ok().map(|_| Permit(self.retrying.clone()))
     }
 }

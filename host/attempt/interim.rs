@@ -94,7 +94,8 @@ impl Line {
 fn encode(status: StatusCode, fields: &HeaderMap) -> Vec<u8> {
     let mut fields = fields.clone();
     headers::strip_hop_by_hop(&mut fields);
-    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
+    let mut head =
+        format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
     for (name, value) in &fields {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");

@@ -94,7 +94,9 @@ impl RequestBody {
     pub fn attempt(&self) -> AttemptBody {
         match self {
             Self::Whole(bytes) => AttemptBody(Reader::Whole(Some(bytes.clone()).filter(|b| !b.is_empty()))),
-            Self::Streaming(source) => AttemptBody(Reader::Streaming { source: source.clone(), next: 0, trailed: false }),
+            Self::Streaming(source) => {
+                AttemptBody(Reader::Streaming { source: source.clone(), next: 0, trailed: false })
+            }
         }
     }
 
@@ -189,7 +191,13 @@ impl Source {
             match frame.map(|frame| frame.map(Frame::into_data)) {
                 None => self.state = State::Ended,
                 Some(Err(_)) => self.state = State::Failed(ReadError::Broken),
-                Some(Ok(Ok(chunk))) => return Poll::Ready(Ok(Some(chunk))),
+                Some(Ok(Ok(chunk))) => {
+                    // Nobody asks again once `content-length` bytes have come.
+                    if self.incoming.is_end_stream() {
+                        self.state = State::Ended;
+                    }
+                    return Poll::Ready(Ok(Some(chunk)));
+                }
                 Some(Ok(Err(frame))) => self.trailers = frame.into_trailers().ok(),
             }
         }
@@ -232,7 +240,10 @@ impl Body for AttemptBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let (source, next, trailed) = match &mut self.0 {
             Reader::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Reader::Streaming { source, next, trailed } => (source, next, trailed),
@@ -255,7 +266,9 @@ impl Body for AttemptBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Reader::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Reader::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Reader::Streaming { source, .. } => source.borrow().size,
         }
     }

@@ -55,7 +55,15 @@ impl UpstreamBody {
     /// The body `incoming`, which may stand still for `idle`.
     pub fn new(incoming: Incoming, idle: Duration, tail: Tail) -> Self {
         let filtered = tail.conclusion.run.walks().want_response_chunks();
-        Self { incoming, stall: Stall::new(idle), tail, filtered, last_seen: false, trailers: None, over: false }
+        Self {
+            incoming,
+            stall: Stall::new(idle),
+            tail,
+            filtered,
+            last_seen: false,
+            trailers: None,
+            over: false,
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -157,7 +165,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Self::Whole(bytes, _) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes, _) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),

@@ -30,7 +30,9 @@ impl Walks {
     /// The walks of a route with these filters of the chain, in chain order.
     pub fn new(chain: &Chain, filters: &[usize]) -> Self {
         let of = |phase: Phase| -> Vec<usize> {
-            let takes_part = |index: &&usize| chain.links.get(**index).is_some_and(|l| l.entry.program.phases.contains(&phase));
+            let takes_part = |index: &&usize| {
+                chain.links.get(**index).is_some_and(|l| l.entry.program.phases.contains(&phase))
+            };
             filters.iter().filter(takes_part).copied().collect()
         };
         let reversed = |phase| of(phase).into_iter().rev().collect();
@@ -131,7 +133,9 @@ impl Run {
     pub fn before_attempt(&mut self, number: u32) -> Flow {
         self.exchange.stage = Stage::BeforeAttempt;
         let walks = self.walks.clone();
-        self.ask(Phase::BeforeAttempt, &walks.before_attempt, |i, exchange| i.before_attempt(exchange, number))
+        self.ask(Phase::BeforeAttempt, &walks.before_attempt, |i, exchange| {
+            i.before_attempt(exchange, number)
+        })
     }
 
     /// An attempt has ended. Over the chain, `stop` beats `retry`, and `retry` beats `accept`; the longest delay counts.
@@ -192,13 +196,16 @@ impl Run {
     ) -> Flow {
         let chain = self.chain.clone();
         for link in links(&chain, filters) {
-            let call = |i: &mut Instance, exchange: &mut Box<Exchange>| call(i, exchange).and_then(|v| said(v, exchange));
+            let call = |i: &mut Instance, exchange: &mut Box<Exchange>| {
+                call(i, exchange).and_then(|v| said(v, exchange))
+            };
             let answer = link.call(phase, &mut self.exchange, &mut self.fresh, call);
             if answer == Ok(Verdict::Respond) {
                 link.counters.rejection(phase);
             }
             match answer {
                 Ok(Verdict::Respond) if !link.entry.filter.shadow => return Flow::Respond,
+                Ok(Verdict::Respond) => link.would_have_answered(phase, &mut self.exchange),
                 Err(Failed::Closed) => return self.fail(Error::FilterFailed),
                 // What it had begun to say does not count.
                 Ok(_) | Err(Failed::Open) => self.exchange.reply = None,
@@ -242,7 +249,9 @@ fn stronger(one: Advice, other: Advice) -> Advice {
     match (one, other) {
         (Advice::Stop, _) | (_, Advice::Stop) => Advice::Stop,
         (Advice::Retry(one), Advice::Retry(other)) => Advice::Retry(one.max(other)),
-        (Advice::Retry(delay), Advice::Accept) | (Advice::Accept, Advice::Retry(delay)) => Advice::Retry(delay),
+        (Advice::Retry(delay), Advice::Accept) | (Advice::Accept, Advice::Retry(delay)) => {
+            Advice::Retry(delay)
+        }
         (Advice::Accept, Advice::Accept) => Advice::Accept,
     }
 }

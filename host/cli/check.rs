@@ -23,7 +23,8 @@ impl Check {
     pub(super) fn run(self, cache: Option<PathBuf>) -> Done {
         let manifest = read_manifest(&self.file, &|name| std::env::var(name).ok())?;
         let host = host(&manifest.telemetry.namespace)?;
-        let assembly = Assembly::new(manifest, &*engine(cache)?, &host).map_err(|all| list(&all, &self.file))?;
+        let assembly =
+            Assembly::new(manifest, &*engine(cache)?, &host).map_err(|all| list(&all, &self.file))?;
         let (filters, routes) = (assembly.entries.len(), assembly.manifest.routes.len());
         print(&format!("{}: good, with {filters} filters and {routes} routes\n", self.file.display()))?;
         Ok(ExitCode::SUCCESS)

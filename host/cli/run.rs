@@ -61,7 +61,10 @@ impl Run {
 
     /// Without a manifest and an upstream there is nothing to be in front of: the demo takes its place.
     fn start_demo(&self) -> Result<Option<Demo>, String> {
-        if self.manifest.is_some() || self.upstream.is_some() || std::env::var_os("TOLLGATE_UPSTREAM").is_some() {
+        if self.manifest.is_some()
+            || self.upstream.is_some()
+            || std::env::var_os("TOLLGATE_UPSTREAM").is_some()
+        {
             return Ok(None);
         }
         let demo = crate::demo::start(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -77,10 +80,12 @@ impl Run {
         };
         let mut manifest = match &self.manifest {
             Some(path) => read_manifest(path, &|name| std::env::var(name).ok())?,
-            None => manifest::parse(manifest::DEFAULT, EMBEDDED, &embedded).map_err(|mistakes| mistakes.to_string())?,
+            None => manifest::parse(manifest::DEFAULT, EMBEDDED, &embedded)
+                .map_err(|mistakes| mistakes.to_string())?,
         };
         if let (Some(url), Some(first)) = (&self.upstream, manifest.upstreams.first_mut()) {
-            first.endpoints = vec![manifest::Endpoint::parse(url).map_err(|why| format!("--upstream: {why}"))?];
+            first.endpoints =
+                vec![manifest::Endpoint::parse(url).map_err(|why| format!("--upstream: {why}"))?];
         }
         if let (Some(address), Some(first)) = (self.listen, manifest.listeners.first_mut()) {
             first.address = address;
@@ -177,7 +182,8 @@ fn bind_all(manifest: &Manifest, workers: usize) -> Result<Vec<Vec<std::net::Tcp
             drop(worker::probe(address).map_err(failed)?);
         }
         for of_worker in &mut sockets {
-            let socket = worker::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+            let socket =
+                worker::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
             // Port 0 is chosen once, and the others join it.
             address = socket.local_addr().map_err(|error| error.to_string())?;
             of_worker.push(socket);

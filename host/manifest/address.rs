@@ -21,7 +21,9 @@ impl Grammar for Address {
             let fault = Fault::new(format!("{} is not an IP address and a port", quoted(text)));
             match probable_address(text) {
                 Some(address) => fault.help(format!("did you mean `{address}`?")),
-                None => fault.help("write one such as `127.0.0.1:8081`, or `0.0.0.0:8081` for all interfaces"),
+                None => {
+                    fault.help("write one such as `127.0.0.1:8081`, or `0.0.0.0:8081` for all interfaces")
+                }
             }
         })
     }
@@ -138,9 +140,27 @@ mod tests {
             assert_eq!(Endpoint::read(url), Ok(expected));
         }
         let wrong = [
-            "", "http://", "http://:80", "http://h:0", "http://h:", "http://h:65536", "http://h:x", "http://h/v1",
-            "http://h?q", "http://h#f", "http://h/#f", "http://u:p@h", "https://h", "ftp://h", "h:80",
-            "http://h h", "http://h\r\nx: y", "http://[::1", "http://::1", "http://%41", "http://ü",
+            "",
+            "http://",
+            "http://:80",
+            "http://h:0",
+            "http://h:",
+            "http://h:65536",
+            "http://h:x",
+            "http://h/v1",
+            "http://h?q",
+            "http://h#f",
+            "http://h/#f",
+            "http://u:p@h",
+            "https://h",
+            "ftp://h",
+            "h:80",
+            "http://h h",
+            "http://h\r\nx: y",
+            "http://[::1",
+            "http://::1",
+            "http://%41",
+            "http://ü",
         ];
         for url in wrong {
             assert!(Endpoint::read(url).is_err(), "{url}");
@@ -149,7 +169,9 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for (text, host) in [("API.example.com", "api.example.com"), ("10.0.0.1", "10.0.0.1"), ("[::1]", "[::1]")] {
+        for (text, host) in
+            [("API.example.com", "api.example.com"), ("10.0.0.1", "10.0.0.1"), ("[::1]", "[::1]")]
+        {
             assert_eq!(Host::read(text).as_deref(), Ok(host));
         }
         for text in ["", "a b", "a:80", "[::1]:80", "*.example.com", "ä.example", "::1", "a/b", "[x]"] {

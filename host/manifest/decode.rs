@@ -5,7 +5,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::slice;
 
-use serde::de::{self, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::field::FIELD;
@@ -14,8 +16,13 @@ use super::scalar::{Form, Scalar, Value};
 use super::tree::{Content, Node};
 
 /// Keys that are planned: whoever writes one is told so, not that it is misspelt. The block, and its key.
-const PLANNED: [(&str, &str); 5] =
-    [("Listener", "tls"), ("Upstream", "tls"), ("Upstream", "health"), ("Route", "cache"), ("Telemetry", "traces")];
+const PLANNED: [(&str, &str); 5] = [
+    ("Listener", "tls"),
+    ("Upstream", "tls"),
+    ("Upstream", "health"),
+    ("Route", "cache"),
+    ("Telemetry", "traces"),
+];
 
 /// A key and its value.
 type Entry = (Rc<Node>, Rc<Node>);
@@ -176,7 +183,8 @@ impl<'a> de::Deserializer<'a> for Decoder<'a> {
         if variants.contains(&text) {
             return self.settle(visitor.visit_enum(text.into_deserializer()));
         }
-        let fault = Fault::new(format!("{} is not known here", quoted(text))).help(suggestion(text, variants));
+        let fault =
+            Fault::new(format!("{} is not known here", quoted(text))).help(suggestion(text, variants));
         self.settle(Err(Refusal::Found(fault)))
     }
 

@@ -96,7 +96,10 @@ impl Fault {
         }
         let names: Vec<_> = variables.iter().map(|name| format!("`{name}`")).collect();
         let noun = if names.len() == 1 { "variable" } else { "variables" };
-        Fault { message: format!("{} (from the environment {noun} {})", self.message, names.join(", ")), ..self }
+        Fault {
+            message: format!("{} (from the environment {noun} {})", self.message, names.join(", ")),
+            ..self
+        }
     }
 }
 

@@ -108,7 +108,19 @@ mod tests {
             assert_eq!(Timeout::read(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         let wrong = [
-            "", "10", "1.5s", "-1s", "s", "10 s", "10S", "10sec", "0s", "25h", "99999999999999999999s", "١s", "1e3",
+            "",
+            "10",
+            "1.5s",
+            "-1s",
+            "s",
+            "10 s",
+            "10S",
+            "10sec",
+            "0s",
+            "25h",
+            "99999999999999999999s",
+            "١s",
+            "1e3",
         ];
         for text in wrong {
             assert!(Timeout::read(text).is_err(), "{text}");

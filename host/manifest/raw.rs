@@ -346,4 +346,3 @@ impl JsonSchema for Grants {
         json_schema!({ "type": "object", "maxProperties": 0 })
     }
 }
-

@@ -39,7 +39,10 @@ pub(super) fn resolve(document: Field<raw::Document>, source: &str, findings: &F
         shutdown_timeout: document.shutdown_timeout.value_or(Duration::from_secs(30)),
         telemetry: Telemetry {
             namespace: telemetry.namespace.value_or("tollgate".into()),
-            log: Log { level: log.level.or_default(), requests: log.requests.or(super::written::Flag(true)).0 },
+            log: Log {
+                level: log.level.or_default(),
+                requests: log.requests.or(super::written::Flag(true)).0,
+            },
         },
     })
 }
@@ -114,7 +117,11 @@ impl Resolver<'_> {
         upstreams: Field<super::field::Entries<super::written::Written<super::word::Name>, raw::Upstream>>,
     ) -> Vec<Upstream> {
         let Some((entries, _)) = upstreams.given() else { return Vec::new() };
-        entries.0.into_iter().filter_map(|(name, upstream)| self.upstream(name.given()?.0.0, upstream)).collect()
+        entries
+            .0
+            .into_iter()
+            .filter_map(|(name, upstream)| self.upstream(name.given()?.0.0, upstream))
+            .collect()
     }
 
     fn upstream(&self, name: String, upstream: Field<raw::Upstream>) -> Option<Upstream> {
@@ -228,7 +235,12 @@ impl Resolver<'_> {
             (Some((raw::Serve::Metrics, _)), None) => Target::Metrics,
             (Some((raw::Serve::Health, _)), None) => Target::Health,
             (None, Some((upstream, at))) => Target::Upstream(Forward {
-                upstream: self.find("upstream", &upstream.0, at, upstreams.iter().map(|u| u.name.as_str()))?,
+                upstream: self.find(
+                    "upstream",
+                    &upstream.0,
+                    at,
+                    upstreams.iter().map(|u| u.name.as_str()),
+                )?,
                 filters: self.chosen(route.filters, filters),
                 timeout: route.timeout.value_or(Duration::from_secs(60)),
                 body_limit: route.body_limit.value_or(10 << 20),
@@ -236,13 +248,15 @@ impl Resolver<'_> {
                 errors: route.errors.or_default(),
             }),
             (Some(_), Some((_, at))) => {
-                self.findings.add(at, Fault::new("a route has either `upstream` or `serve`").help("remove one"));
+                self.findings
+                    .add(at, Fault::new("a route has either `upstream` or `serve`").help("remove one"));
                 return None;
             }
             // What it led to is a mistake, and was recorded.
             (None, None) if led => return None,
             (None, None) => {
-                self.findings.add(at, Fault::new("the route leads nowhere").help("give it `upstream` or `serve`"));
+                self.findings
+                    .add(at, Fault::new("the route leads nowhere").help("give it `upstream` or `serve`"));
                 return None;
             }
         };
@@ -253,7 +267,8 @@ impl Resolver<'_> {
         let (matcher, _) = matcher.given()?;
         let path = match (matcher.path.given(), matcher.path_prefix.given()) {
             (Some(_), Some((_, at))) => {
-                self.findings.add(at, Fault::new("a match has either `path` or `path-prefix`").help("remove one"));
+                self.findings
+                    .add(at, Fault::new("a match has either `path` or `path-prefix`").help("remove one"));
                 PathMatch::Any
             }
             (Some((path, _)), None) => PathMatch::Exact(path.0),
@@ -283,7 +298,8 @@ impl Resolver<'_> {
         let Some((chosen, _)) = chosen.given() else { return (0..filters.len()).collect() };
         let mut indices: Vec<usize> = Vec::new();
         for (name, at) in chosen.into_iter().filter_map(Field::given) {
-            let Some(index) = self.find("filter", &name.0, at, filters.iter().map(|f| f.name.as_str())) else {
+            let Some(index) = self.find("filter", &name.0, at, filters.iter().map(|f| f.name.as_str()))
+            else {
                 continue;
             };
             if indices.last().is_some_and(|last| *last >= index) {
@@ -315,4 +331,3 @@ impl Resolver<'_> {
 fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
-

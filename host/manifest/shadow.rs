@@ -11,7 +11,8 @@ pub(super) fn check(routes: &[Route], places: &[Position], findings: &Findings) 
         let mut shadows = earlier.filter(|(earlier, _)| covers(&earlier.matcher, &route.matcher));
         if let Some((earlier, earlier_at)) = shadows.next() {
             let (name, earlier) = (quoted(&route.name), quoted(&earlier.name));
-            let fault = Fault::new(format!("the route {name} can never match: {earlier} takes all of its requests"));
+            let fault =
+                Fault::new(format!("the route {name} can never match: {earlier} takes all of its requests"));
             findings.add(*at, fault.help(format!("move it before line {}", earlier_at.line)));
         }
     }

@@ -20,7 +20,8 @@ pub(super) fn substitute(
     env: &dyn Fn(&str) -> Option<String>,
     budget: &mut usize,
 ) -> Result<Substituted, Vec<Fault>> {
-    let mut result = Substituted { text: String::with_capacity(text.len()), replaced: false, variables: Vec::new() };
+    let mut result =
+        Substituted { text: String::with_capacity(text.len()), replaced: false, variables: Vec::new() };
     let mut faults = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {

@@ -49,7 +49,8 @@ pub(super) fn read(
     match check_characters(text).and_then(|()| builder.read(text)) {
         Ok(Some(root)) => return Some(root),
         Ok(None) => {
-            let fault = Fault::new("the manifest is empty").help("it needs `version`, `listeners` and `routes`");
+            let fault =
+                Fault::new("the manifest is empty").help("it needs `version`, `listeners` and `routes`");
             findings.add(Position { line: 1, column: 1 }, fault);
         }
         Err((at, fault)) => findings.add(at, fault),
@@ -115,7 +116,15 @@ enum Key {
 
 impl<'a> Builder<'a> {
     fn new(env: &'a dyn Fn(&str) -> Option<String>, findings: &'a Findings) -> Builder<'a> {
-        Builder { env, findings, budget: LONGEST, aliased: 0, anchors: HashMap::new(), open: Vec::new(), root: None }
+        Builder {
+            env,
+            findings,
+            budget: LONGEST,
+            aliased: 0,
+            anchors: HashMap::new(),
+            open: Vec::new(),
+            root: None,
+        }
     }
 
     fn read(&mut self, text: &str) -> Result<Option<Rc<Node>>, Failure> {
@@ -126,7 +135,8 @@ impl<'a> Builder<'a> {
             if matches!(event, Event::DocumentStart(_)) {
                 documents += 1;
                 if documents > 1 {
-                    let fault = Fault::new("a second document begins here").help("a manifest is one document");
+                    let fault =
+                        Fault::new("a second document begins here").help("a manifest is one document");
                     return Err((position(span.start), fault));
                 }
             }
@@ -186,7 +196,10 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, at: Position, anchor: usize) -> Result<(), Failure> {
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
-            return Err((at, Fault::new("an alias inside of what it stands for").help("write the value out")));
+            return Err((
+                at,
+                Fault::new("an alias inside of what it stands for").help("write the value out"),
+            ));
         };
         self.aliased += node.size;
         if self.aliased > ALIASED {

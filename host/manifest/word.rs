@@ -26,8 +26,9 @@ impl Grammar for Name {
         if valid {
             return Ok(text.to_owned());
         }
-        Err(Fault::new(format!("{} is not a name", quoted(text)))
-            .help("a name has up to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"))
+        Err(Fault::new(format!("{} is not a name", quoted(text))).help(
+            "a name has up to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit",
+        ))
     }
 }
 
@@ -79,7 +80,8 @@ impl Grammar for RequestPath {
         match text.chars().find(|c| matches!(c, '?' | '#' | '*') || !c.is_ascii_graphic()) {
             None => Ok(text.to_owned()),
             Some(c) => {
-                let fault = Fault::new(format!("the path {} has a {} in it", quoted(text), quoted(&c.to_string())));
+                let fault =
+                    Fault::new(format!("the path {} has a {} in it", quoted(text), quoted(&c.to_string())));
                 Err(match c {
                     '*' => fault.help("use `path-prefix` for all paths that begin alike"),
                     '?' | '#' => fault.help("only the path is matched, without query and fragment"),

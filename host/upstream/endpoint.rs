@@ -46,13 +46,7 @@ impl Endpoint {
                 (Target::Name(endpoint.host.clone(), endpoint.port), authority)
             }
         };
-        Self {
-            authority,
-            active: Cell::new(0),
-            target,
-            idle: RefCell::default(),
-            limits: *limits,
-        }
+        Self { authority, active: Cell::new(0), target, idle: RefCell::default(), limits: *limits }
     }
 
     /// A new connection. Names are resolved each time, by the system; every address is tried in turn.

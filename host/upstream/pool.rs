@@ -61,11 +61,8 @@ pub(super) async fn connect(endpoint: &Rc<Endpoint>) -> std::io::Result<Lease> {
     let stream = endpoint.dial().await?;
     let watch = Rc::new(Watch::default());
     let io = TokioIo::new(Watched::new(stream, watch.clone()));
-    let (sender, driver) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake(io)
-        .await
-        .map_err(std::io::Error::other)?;
+    let (sender, driver) =
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await.map_err(std::io::Error::other)?;
     // What the driver has to say of a failure, the request over it says, too.
     let task = tokio::task::spawn_local(async move { drop(driver.await) }).abort_handle();
     Ok(Lease::new(Connection { sender, task, watch }, endpoint, false))

@@ -63,7 +63,13 @@ impl Guest {
     pub(super) fn new(filter: Arc<Filter>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { limiter: Limiter::new(filter.memory), filter, exchange: Box::new(Exchange::vacant()), in_hand: false, table }
+        Self {
+            limiter: Limiter::new(filter.memory),
+            filter,
+            exchange: Box::new(Exchange::vacant()),
+            in_hand: false,
+            table,
+        }
     }
 
     /// Takes an exchange in hand, or gives it back.

@@ -208,9 +208,11 @@ impl reply::Host for Guest {
 
     fn send(&mut self, status: u16, content_type: String, body: Vec<u8>) -> Result<()> {
         let status = StatusCode::from_u16(status).ok().filter(|status| (200..600).contains(&status.as_u16()));
-        let status = status.ok_or_else(|| wasmtime::Error::msg("`reply.send` takes a status from 200 to 599"))?;
+        let status =
+            status.ok_or_else(|| wasmtime::Error::msg("`reply.send` takes a status from 200 to 599"))?;
         let reply = Reply::sent(status, &content_type, body.into());
-        self.exchange()?.reply = Some(reply.map_err(|_| wasmtime::Error::msg("no field value as content type"))?);
+        self.exchange()?.reply =
+            Some(reply.map_err(|_| wasmtime::Error::msg("no field value as content type"))?);
         Ok(())
     }
 }
@@ -262,7 +264,12 @@ impl pressure::Host for Guest {
 impl metrics::Host for Guest {}
 
 impl metrics::HostCounter for Guest {
-    fn open(&mut self, name: String, help: String, labels: Vec<(String, String)>) -> Result<Resource<Counter>> {
+    fn open(
+        &mut self,
+        name: String,
+        help: String,
+        labels: Vec<(String, String)>,
+    ) -> Result<Resource<Counter>> {
         let counter = self.filter.host.telemetry.guest_counter(&self.filter.name, &name, &help, labels)?;
         Ok(self.table.push(Counter(counter))?)
     }

@@ -49,10 +49,17 @@ impl Instance {
         store.limiter(|guest| &mut guest.limiter);
         store.set_epoch_deadline(ticks(START));
         let linked = program.pre.instantiate(&mut store).map_err(|error| unstarted(&error, &store))?;
-        let exports = Exports::find(&linked, &mut store, program).map_err(|error| unstarted(&error, &store))?;
+        let exports =
+            Exports::find(&linked, &mut store, program).map_err(|error| unstarted(&error, &store))?;
         let mut instance = Self { store, exports, time: ticks(filter.time) };
         instance.configure(&filter.config)?;
+        instance.store.data_mut().limiter.settle();
         Ok(instance)
+    }
+
+    /// True if it holds on to so much memory that a fresh one is worth its price.
+    pub fn is_bloated(&self) -> bool {
+        self.store.data().limiter.is_bloated()
     }
 
     fn configure(&mut self, config: &str) -> Result<(), Fault> {
@@ -71,12 +78,14 @@ impl Instance {
 
     /// Calls `on-request-body`; without that phase, proceeds.
     pub fn on_request_body(&mut self, exchange: &mut Box<Exchange>) -> Result<Verdict, Fault> {
-        self.call(exchange, |exports| &exports.on_request_body, (), (Verdict::Proceed,)).map(|(verdict,)| verdict)
+        self.call(exchange, |exports| &exports.on_request_body, (), (Verdict::Proceed,))
+            .map(|(verdict,)| verdict)
     }
 
     /// Calls `before-attempt`; without that phase, proceeds.
     pub fn before_attempt(&mut self, exchange: &mut Box<Exchange>, number: u32) -> Result<Verdict, Fault> {
-        self.call(exchange, |exports| &exports.before_attempt, (number,), (Verdict::Proceed,)).map(|(verdict,)| verdict)
+        self.call(exchange, |exports| &exports.before_attempt, (number,), (Verdict::Proceed,))
+            .map(|(verdict,)| verdict)
     }
 
     /// Calls `after-attempt`; without that phase, accepts.
@@ -88,7 +97,8 @@ impl Instance {
         elapsed: Duration,
     ) -> Result<Advice, Fault> {
         let parameters = (number, outcome, micros(elapsed));
-        self.call(exchange, |exports| &exports.after_attempt, parameters, (Advice::Accept,)).map(|(advice,)| advice)
+        self.call(exchange, |exports| &exports.after_attempt, parameters, (Advice::Accept,))
+            .map(|(advice,)| advice)
     }
 
     /// Calls `on-response`; without that phase, proceeds.
@@ -108,7 +118,12 @@ impl Instance {
     }
 
     /// Calls `on-complete`, if there is that phase.
-    pub fn on_complete(&mut self, exchange: &mut Box<Exchange>, ending: Ending, elapsed: Duration) -> Result<(), Fault> {
+    pub fn on_complete(
+        &mut self,
+        exchange: &mut Box<Exchange>,
+        ending: Ending,
+        elapsed: Duration,
+    ) -> Result<(), Fault> {
         self.call(exchange, |exports| &exports.on_complete, (ending, micros(elapsed)), ())
     }
 
@@ -147,11 +162,19 @@ impl Exports {
             match phase {
                 Phase::Configure => exports.configure = Some(linked.get_typed_func(&mut *store, index)?),
                 Phase::OnRequest => exports.on_request = Some(linked.get_typed_func(&mut *store, index)?),
-                Phase::OnRequestBody => exports.on_request_body = Some(linked.get_typed_func(&mut *store, index)?),
-                Phase::BeforeAttempt => exports.before_attempt = Some(linked.get_typed_func(&mut *store, index)?),
-                Phase::AfterAttempt => exports.after_attempt = Some(linked.get_typed_func(&mut *store, index)?),
+                Phase::OnRequestBody => {
+                    exports.on_request_body = Some(linked.get_typed_func(&mut *store, index)?)
+                }
+                Phase::BeforeAttempt => {
+                    exports.before_attempt = Some(linked.get_typed_func(&mut *store, index)?)
+                }
+                Phase::AfterAttempt => {
+                    exports.after_attempt = Some(linked.get_typed_func(&mut *store, index)?)
+                }
                 Phase::OnResponse => exports.on_response = Some(linked.get_typed_func(&mut *store, index)?),
-                Phase::OnResponseChunk => exports.on_response_chunk = Some(linked.get_typed_func(&mut *store, index)?),
+                Phase::OnResponseChunk => {
+                    exports.on_response_chunk = Some(linked.get_typed_func(&mut *store, index)?)
+                }
                 Phase::OnComplete => exports.on_complete = Some(linked.get_typed_func(&mut *store, index)?),
             }
         }

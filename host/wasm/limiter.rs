@@ -10,12 +10,24 @@ const MAX_TABLE: usize = 100_000;
 pub(super) struct Limiter {
     cap: usize,
     used: usize,
+    settled: usize,
     refused: bool,
 }
 
 impl Limiter {
     pub(super) fn new(cap: u64) -> Self {
-        Self { cap: usize::try_from(cap).unwrap_or(usize::MAX), used: 0, refused: false }
+        Self { cap: usize::try_from(cap).unwrap_or(usize::MAX), used: 0, settled: usize::MAX, refused: false }
+    }
+
+    /// The instance has started: what it uses now is what it needs.
+    pub(super) fn settle(&mut self) {
+        self.settled = self.used;
+    }
+
+    /// True if one large exchange has left the instance with much more memory than it needs: a linear memory never
+    /// shrinks.
+    pub(super) fn is_bloated(&self) -> bool {
+        self.used > self.cap / 2 && self.used / 2 > self.settled
     }
 
     /// True if growth was ever refused. A guest's allocator makes a trap of it; this tells that trap from others.
@@ -25,7 +37,12 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let used = self.used + desired.saturating_sub(current);
         let granted = used <= self.cap && maximum.is_none_or(|maximum| desired <= maximum);
         if granted {
@@ -36,7 +53,12 @@ impl ResourceLimiter for Limiter {
         Ok(granted)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE && maximum.is_none_or(|maximum| desired <= maximum))
     }
 }

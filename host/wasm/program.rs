@@ -18,8 +18,8 @@ pub(super) const VERSION: &str = "0.1.0";
 const LIFECYCLE: &str = "lifecycle";
 /// The interfaces of `host.wit`, and of the types that they share.
 const IMPORTS: [&str; 13] = [
-    "types", "exchange", "request", "response", "body", "reply", "state", "pressure", "metrics", "health", "log",
-    "clock", "random",
+    "types", "exchange", "request", "response", "body", "reply", "state", "pressure", "metrics", "health",
+    "log", "clock", "random",
 ];
 /// The interfaces of `phases.wit`, and the phases that each brings.
 const PHASES: [(&str, &[Phase]); 6] = [
@@ -67,8 +67,12 @@ impl fmt::Display for LoadError {
             Self::OtherVersion(name) => {
                 write!(f, "it speaks another version of the contract (`{name}`); this host speaks {VERSION}")
             }
-            Self::UnknownPhase(name) => write!(f, "it exports `{name}`, which is no phase; the phases are {Known}"),
-            Self::NoPhase => write!(f, "it exports no phase, so it could never be called; the phases are {Known}"),
+            Self::UnknownPhase(name) => {
+                write!(f, "it exports `{name}`, which is no phase; the phases are {Known}")
+            }
+            Self::NoPhase => {
+                write!(f, "it exports no phase, so it could never be called; the phases are {Known}")
+            }
             Self::WrongType(why) => write!(f, "it does not fit the contract {VERSION}: {why}"),
         }
     }
@@ -107,12 +111,18 @@ pub struct Program {
 }
 
 impl Program {
-    pub(super) fn load(engine: &wasmtime::Engine, linker: &Linker<Guest>, bytes: &[u8]) -> Result<Self, LoadError> {
+    pub(super) fn load(
+        engine: &wasmtime::Engine,
+        linker: &Linker<Guest>,
+        bytes: &[u8],
+    ) -> Result<Self, LoadError> {
         let component = as_component(bytes)?;
-        let component = Component::new(engine, &component).map_err(|error| LoadError::Invalid(one_line(&error)))?;
+        let component =
+            Component::new(engine, &component).map_err(|error| LoadError::Invalid(one_line(&error)))?;
         let imports = check_imports(engine, &component)?;
         let phases = check_exports(engine, &component)?;
-        let pre = linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(one_line(&error)))?;
+        let pre =
+            linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(one_line(&error)))?;
         let exports = find_exports(&component)?;
         let has_lifecycle = exports.iter().any(|(phase, _)| *phase == Phase::Configure);
         let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -127,7 +137,10 @@ impl Program {
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program").field("digest", &self.digest).field("phases", &self.phases).finish_non_exhaustive()
+        f.debug_struct("Program")
+            .field("digest", &self.digest)
+            .field("phases", &self.phases)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +164,9 @@ fn check_imports(engine: &wasmtime::Engine, component: &Component) -> Result<Vec
 }
 
 fn check_import(full: &str) -> Result<Import, LoadError> {
-    let Some((name, version)) = contract_name(full) else { return Err(LoadError::UnknownImport(full.into())) };
+    let Some((name, version)) = contract_name(full) else {
+        return Err(LoadError::UnknownImport(full.into()));
+    };
     if !speaks(version) {
         return Err(LoadError::OtherVersion(full.into()));
     }

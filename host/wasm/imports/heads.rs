@@ -32,7 +32,9 @@ impl request::Host for Guest {
         if exchange.stage > Stage::BeforeAttempt {
             return Ok(Err(TOO_LATE));
         }
-        let parsed = Some(&path).filter(|path| path.starts_with('/')).and_then(|path| path.parse::<PathAndQuery>().ok());
+        let parsed = Some(&path)
+            .filter(|path| path.starts_with('/'))
+            .and_then(|path| path.parse::<PathAndQuery>().ok());
         let Some(path) = parsed else { return Ok(Err(HeaderError::InvalidValue)) };
         if !shadow {
             exchange.request.uri = Uri::from(path);
@@ -121,7 +123,10 @@ impl response::Host for Guest {
 }
 
 impl Guest {
-    fn edit_request(&mut self, edit: impl FnOnce(&mut HeaderMap) -> Result<(), headers::EditError>) -> Edited {
+    fn edit_request(
+        &mut self,
+        edit: impl FnOnce(&mut HeaderMap) -> Result<(), headers::EditError>,
+    ) -> Edited {
         let shadow = self.filter.shadow;
         let exchange = self.exchange()?;
         if exchange.stage > Stage::BeforeAttempt {
@@ -130,11 +135,16 @@ impl Guest {
         Ok(apply(&mut exchange.request.headers, shadow, edit))
     }
 
-    fn edit_response(&mut self, edit: impl FnOnce(&mut HeaderMap) -> Result<(), headers::EditError>) -> Edited {
+    fn edit_response(
+        &mut self,
+        edit: impl FnOnce(&mut HeaderMap) -> Result<(), headers::EditError>,
+    ) -> Edited {
         let shadow = self.filter.shadow;
         let exchange = self.exchange()?;
         match &mut exchange.response {
-            Some(response) if exchange.stage == Stage::ResponseHead => Ok(apply(&mut response.headers, shadow, edit)),
+            Some(response) if exchange.stage == Stage::ResponseHead => {
+                Ok(apply(&mut response.headers, shadow, edit))
+            }
             _ => Ok(Err(TOO_LATE)),
         }
     }
