@@ -204,7 +204,7 @@ fn turn_of_role(role: Option<String>) -> Turn {
 }
 
 fn denial(pointer: &str, refusal: Refusal) -> Denial<'static> {
-    let place = pointer.trim_start_matches('/').replace('/', ".");
+    let place = place(pointer);
     match refusal {
         Refusal::Workspace(why) => {
             Denial::new(403, "workspace_denied", "Path outside the workspace", format!("{place}: {why}"))
@@ -214,4 +214,17 @@ fn denial(pointer: &str, refusal: Refusal) -> Denial<'static> {
             Denial::new(403, "arguments_unreadable", "Unreadable tool arguments", format!("{place} {why}"))
         }
     }
+}
+
+/// `messages[1].content[0].input` for `/messages/1/content/0/input`.
+fn place(pointer: &str) -> String {
+    let mut place = String::new();
+    for step in pointer.split('/').filter(|step| !step.is_empty()) {
+        match step.parse::<u32>() {
+            Ok(index) => place.push_str(&format!("[{index}]")),
+            Err(_) if place.is_empty() => place.push_str(step),
+            Err(_) => place.push_str(&format!(".{step}")),
+        }
+    }
+    place
 }

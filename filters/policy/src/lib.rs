@@ -52,7 +52,13 @@
 //! | `workspace_denied` | 403 | a tool call names a file outside `workspace-root` |
 //! | `host_denied` | 403 | a tool call names a host that is not in `web-hosts` |
 //! | `arguments_unreadable` | 403 | the arguments of a tool call are no JSON |
-//! | `conversation_too_long` | 413 | there is more of it than any model takes |
+//! | `conversation_too_long` | 413 | it has more than 4096 messages and parts |
+//!
+//! # Time
+//!
+//! Both phases are exported, so routes with this filter buffer bodies, within their `body-limit`. A body of several
+//! MiB, or a conversation of thousands of messages, takes more than the 10 ms that a filter has by default: give it
+//! `limits: {time: 500ms}` where there are such.
 
 mod arguments;
 mod condition;

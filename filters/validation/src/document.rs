@@ -8,8 +8,9 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Values in one document. An embeddings request has up to 300 000 tokens; each takes some 24 bytes.
-const MAX_VALUES: u32 = 400_000;
+/// Values in one document. An embeddings request has up to 300 000 tokens. Each takes some 24 bytes, and some 150 more
+/// where it is a problem.
+const MAX_VALUES: u32 = 320_000;
 /// What an object counts: its first members take up a node of some 500 bytes.
 const OBJECT_COST: u32 = 16;
 
@@ -171,16 +172,20 @@ mod tests {
         let many = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
         assert!(read(many("1", 300_000).as_bytes()).is_ok());
         assert!(read(many("1", 400_000).as_bytes()).expect_err("too many").contains("too many values"));
-        assert!(read(many("{}", 25_000).as_bytes()).expect_err("too many").contains("too many values"));
+        assert!(read(many("{}", 20_000).as_bytes()).expect_err("too many").contains("too many values"));
     }
 
     #[test]
-    fn random_bytes_never_panic() {
+    fn random_texts_are_read_as_any_parser_reads_them_or_not_at_all() {
         let mut random = fastrand::Rng::with_seed(7);
         let pieces = ["{", "}", "[", "]", "\"a\"", ":", ",", "1", "\\", "\"", "\u{0}", "é", "null", "1e9"];
         for _ in 0..20_000 {
             let text: String = (0..random.usize(..16)).filter_map(|_| random.choice(pieces)).collect();
-            assert_eq!(read(text.as_bytes()).is_err(), read(text.as_bytes()).is_err(), "{text}");
+            match (read(text.as_bytes()), serde_json::from_str::<Value>(&text)) {
+                (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{text}"),
+                (Err(problem), Ok(_)) => assert!(problem.contains("given twice"), "{text}: {problem}"),
+                (ours, Err(_)) => assert!(ours.is_err(), "{text}"),
+            }
         }
     }
 }

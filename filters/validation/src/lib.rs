@@ -29,7 +29,7 @@
 //!
 //! # Memory
 //!
-//! A body takes up to three times its size in the filter's memory, and at most 400 000 values: with a `body-limit` of
+//! A body takes up to three times its size in the filter's memory, and at most 320 000 values: with a `body-limit` of
 //! 10 MiB, give it `limits: {memory: 128MiB, time: 500ms}`.
 
 mod choice;

@@ -103,10 +103,8 @@ pub(crate) fn add(
     location: &str,
     schema: Value,
 ) -> Result<SchemaIndex, String> {
-    compiler
-        .add_resource(location, schema)
-        .and_then(|()| compiler.compile(location, compiled))
-        .map_err(|error| explain(&error))
+    compiler.add_resource(location, schema).map_err(|error| explain(&error))?;
+    compiler.compile(location, compiled).map_err(|error| explain(&error))
 }
 
 /// The library's sentence, or its reasons where the sentence has none.
