@@ -9,8 +9,8 @@ use serde_json::Value;
 use tollgate_sdk::body::{self, JsonKind};
 use tollgate_sdk::{exchange, request};
 
-use crate::path::Pattern;
 use crate::predicate::{Found, Predicate};
+use tollgate_sdk::path::Pattern;
 
 /// Conditions in conditions in conditions are read by nobody.
 const MAX_NESTING: u8 = 8;
@@ -31,7 +31,7 @@ pub(crate) struct Condition {
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) method: String,
-    /// Canonical, as [`crate::path::read`] gives it.
+    /// Canonical, as [`tollgate_sdk::path::read`] gives it.
     pub(crate) path: String,
     pub(crate) source: Option<IpAddr>,
     pub(crate) body_has_arrived: bool,

@@ -7,10 +7,10 @@ use crate::Policy;
 use crate::arguments::{ArgumentRules, Names};
 use crate::condition::OneOrMany;
 use crate::conversation::ConversationRules;
-use crate::path::Pattern;
 use crate::rule::{Action, Rules};
 use crate::web::Hosts;
 use crate::workspace::Workspace;
+use tollgate_sdk::path::Pattern;
 
 /// What arguments that name files are called.
 const PATH_ARGUMENTS: [&str; 28] = [

@@ -65,21 +65,20 @@ mod condition;
 mod config;
 mod conversation;
 mod denial;
-mod path;
 mod predicate;
 mod readable;
 mod rule;
 mod web;
 mod workspace;
 
-use tollgate_sdk::{Filter, OnRequest, OnRequestBody, Verdict, exchange, request};
+use tollgate_sdk::{Filter, OnRequest, OnRequestBody, Verdict, exchange, path, request};
 
 use self::condition::Head;
 pub use self::config::Config;
 use self::conversation::ConversationRules;
 use self::denial::Denial;
-use self::path::Pattern;
 use self::rule::{Decision, Rules};
+use tollgate_sdk::path::Pattern;
 
 /// The filter, configured.
 #[derive(Debug)]

@@ -37,9 +37,6 @@ mod document;
 #[cfg(target_arch = "wasm32")]
 mod entropy;
 mod media;
-// One reading of paths for both filters; a component cannot depend on another.
-#[path = "../../policy/src/path.rs"]
-mod path;
 mod place;
 mod problem;
 mod schemas;
@@ -50,7 +47,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tollgate_sdk::{Filter, OnRequestBody, Verdict, body, reply, request};
+use tollgate_sdk::{Filter, OnRequestBody, Verdict, body, path, reply, request};
 
 use self::schemas::Schemas;
 

@@ -6,8 +6,8 @@ use std::error::Error;
 use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas as Compiled, UrlLoader};
 use serde_json::Value;
 
-use crate::path::Pattern;
 use crate::problem;
+use tollgate_sdk::path::Pattern;
 
 /// The schemas that ship with the filter, by the name after `builtin:`.
 const BUILTIN: [(&str, &str); 3] = [

@@ -90,6 +90,7 @@ pub mod exchange;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod path;
 pub mod pressure;
 pub mod random;
 pub mod reply;

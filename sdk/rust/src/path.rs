@@ -11,7 +11,7 @@ use std::fmt;
 /// # Errors
 ///
 /// [`Ambiguous`], if servers are known to disagree about what the target names.
-pub(crate) fn read(target: &str) -> Result<String, Ambiguous> {
+pub fn read(target: &str) -> Result<String, Ambiguous> {
     let end = target.find(['?', '#']).unwrap_or(target.len());
     let raw = &target[..end];
     if raw == "*" {
@@ -28,16 +28,16 @@ pub(crate) fn read(target: &str) -> Result<String, Ambiguous> {
 
 /// A path that servers may read differently.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Ambiguous {
+pub struct Ambiguous {
     /// The path after everything that could be decoded and resolved was.
-    pub(crate) reading: String,
+    pub reading: String,
     /// What makes it ambiguous: the first such thing.
-    pub(crate) doubt: Doubt,
+    pub doubt: Doubt,
 }
 
 /// What makes a path ambiguous. As text, it completes the sentence "path …".
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Doubt {
+pub enum Doubt {
     /// It is neither `*` nor begins with `/`.
     Relative,
     /// It has a `#`, which no request target may.
@@ -79,7 +79,7 @@ impl fmt::Display for Doubt {
 
 /// A pattern for canonical paths: `/a` is that path, `/a/*` that path and all below it, `/a*` all that begin so.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Pattern {
+pub enum Pattern {
     /// Exactly this path.
     Exact(String),
     /// This path, and what continues it with a `/`.
@@ -94,7 +94,7 @@ impl Pattern {
     /// # Errors
     ///
     /// A sentence without its subject, if no canonical path could match.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let stem = text.strip_suffix('*').unwrap_or(text);
         if stem.contains(['*', '?']) {
             return Err(format!("`{text}` may have one `*`, at its end, and no query"));
@@ -112,7 +112,7 @@ impl Pattern {
     }
 
     /// Whether a canonical path matches.
-    pub(crate) fn matches(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => path == exact,
             Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
