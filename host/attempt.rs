@@ -6,7 +6,7 @@ mod interim;
 
 use std::time::Duration;
 
-use http::{HeaderMap, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{AttemptBody, RequestBody};
@@ -143,17 +143,22 @@ impl Attempts<'_> {
 
 /// The request of one attempt: the exchange's head as filters have left it, and a body of its own framing.
 fn request(exchange: &Exchange, body: AttemptBody) -> Request<AttemptBody> {
+    let empty = http_body::Body::is_end_stream(&body);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.request.method.clone();
     *request.uri_mut() = exchange.request.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = framed_anew(&exchange.request.headers);
+    *request.headers_mut() = framed_anew(&exchange.request.headers, empty);
     request
 }
 
-fn framed_anew(headers: &HeaderMap) -> HeaderMap {
+fn framed_anew(headers: &HeaderMap, empty: bool) -> HeaderMap {
     let mut headers = headers.clone();
-    headers.remove(header::CONTENT_LENGTH);
+    let announced = headers.remove(header::CONTENT_LENGTH).is_some();
+    // `hyper` leaves a length of 0 out, and there are servers that take no POST without a length.
+    if announced && empty {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     headers
 }
 

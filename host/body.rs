@@ -2,6 +2,7 @@
 //! response's as it streams to the client. All move under backpressure, in memory that does not grow with them.
 
 mod buffered;
+mod json;
 mod request;
 mod response;
 mod stall;

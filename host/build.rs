@@ -14,7 +14,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "filter";
 
 /// What filters are made from. The manifest holds their profile, the lock file their dependencies.
-const SOURCES: [&str; 5] = ["filters", "sdk", "wit", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 6] = ["filters", "sdk", "wit", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
 
 /// Settings meant for the host, which would change the filters or put them elsewhere.
 const HOST_SETTINGS: [&str; 7] = [

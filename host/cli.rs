@@ -93,6 +93,8 @@ fn read_manifest(path: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -
 }
 
 fn engine(cache: Option<PathBuf>) -> Result<std::sync::Arc<Engine>, String> {
+    // Wasmtime wants an absolute path.
+    let cache = cache.and_then(|directory| std::path::absolute(directory).ok());
     let usable = cache.filter(|directory| std::fs::create_dir_all(directory).is_ok());
     Engine::new(usable.as_deref()).map_err(|error| format!("WebAssembly cannot run here: {error:#}"))
 }

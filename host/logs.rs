@@ -35,6 +35,14 @@ pub fn start(config: &Log) -> WorkerGuard {
     guard
 }
 
+/// A log for commands that are over soon: warnings and errors, for people, on standard error.
+pub fn to_stderr() {
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal()).compact().without_time().with_target(false);
+    // The first log of the process stays the one that counts.
+    drop(tracing::subscriber::set_global_default(log.finish()));
+}
+
 fn filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,

@@ -61,8 +61,7 @@ async fn respond(
 ) -> Response<ResponseBody> {
     let run = &mut conclusion.run;
     let version = run.exchange.request.version;
-    let keep = if run.walks().want_attempts() { route.replay_limit } else { 0 };
-    let mut body = RequestBody::new(incoming, keep, client.idle);
+    let mut body = RequestBody::new(incoming, route.replay_limit, client.idle);
     if run.on_request() == Flow::Respond {
         return reply(conclusion, route.errors);
     }

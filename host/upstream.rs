@@ -126,7 +126,7 @@ impl Upstream {
         make: impl Fn(AttemptBody) -> Request<AttemptBody>,
     ) -> Result<(response::Parts, Answer), Failed> {
         let sent = lease.send(make(body.attempt()));
-        match within(sent, self.timeouts.response, deadline, || body.progress()).await {
+        match within(sent, self.timeouts.response, deadline, body).await {
             Some(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 Ok((head, Answer { body, lease }))
@@ -156,22 +156,22 @@ impl Upstream {
     }
 }
 
-/// Waits for the response's head. Its time begins anew as long as the request's body moves: a slow upload is not a
-/// slow upstream.
+/// Waits for the response's head. Its time begins anew as long as the request's body moves or is awaited from the
+/// client, who has a limit of its own: a slow upload is not a slow upstream.
 async fn within<T>(
     sent: impl Future<Output = T>,
     limit: Duration,
     deadline: Instant,
-    progress: impl Fn() -> u64,
+    body: &RequestBody,
 ) -> Option<T> {
     let mut sent = std::pin::pin!(sent);
     loop {
-        let before = progress();
+        let before = body.progress();
         let until = deadline.min(Instant::now() + limit);
         if let Ok(done) = timeout_at(until, &mut sent).await {
             return Some(done);
         }
-        if until == deadline || progress() == before {
+        if until == deadline || (body.progress() == before && !body.is_awaited()) {
             return None;
         }
     }

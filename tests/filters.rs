@@ -24,36 +24,37 @@ fn origin_with_status(status: u16) -> (Origin, Arc<AtomicU16>) {
     (Origin::answering(move |_| response(cell.load(Ordering::SeqCst), "", "as told")), told)
 }
 
-/// An origin whose requests for `/hang` are answered with 200 once the sender sends, or is dropped.
+/// An origin that breaks off its answers to `/break`, and answers those to `/hang` once the sender sends, or is dropped.
 fn origin_that_hangs() -> (Origin, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
-    let origin = Origin::answering(move |request| {
-        if request.start.contains("/hang") {
-            // The sender is gone when the test is over.
-            let _ = released.lock().unwrap().recv();
+    let origin = Origin::raw(move |mut peer| {
+        while let Some(request) = peer.request() {
+            if request.start.contains("/break") {
+                return peer.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
+            }
+            if request.start.contains("/hang") {
+                // The sender is gone when the test is over, and so may Tollgate be.
+                let _ = released.lock().unwrap().recv();
+            }
+            if peer.try_send(response(200, "", "at last")).is_err() {
+                return;
+            }
         }
-        response(200, "", "at last")
     });
     (origin, release)
 }
 
-/// Tollgate in front of an endpoint, with further keys of the upstream (each on a line of its own), and with filters.
-fn in_front_of(endpoint: &str, upstream: &str, filters: &str, arguments: &[&str]) -> Tollgate {
-    let upstream: String = upstream.lines().map(|line| format!("    {line}\n")).collect();
-    let manifest = format!(
-        "version: 1\nlisteners:\n  - LISTENER\nupstreams:\n  main:\n    endpoints: [\"{endpoint}\"]\n{upstream}{filters}\n\
-         routes:\n  - match: {{path: /metrics}}\n    serve: metrics\n  - match: {{path-prefix: /health/}}\n    \
-         serve: health\n  - match: {{path-prefix: /}}\n    upstream: main\n\
-         telemetry: {{log: {{level: debug}}}}\n"
-    );
-    Tollgate::start_with(&manifest, arguments, |_| {})
+/// A chain of these filters, as the manifest's keys; debug lines are logged.
+fn chain(filters: &[(&str, &str)]) -> String {
+    let entries: String = filters.iter().map(|(name, config)| entry(name, config)).collect();
+    format!("filters:\n{entries}telemetry: {{log: {{level: debug}}}}\n")
 }
 
-/// An entry of `filters:`, with limits that a busy machine keeps.
-fn filter(name: &str, config: &str) -> String {
+/// An entry of `filters:`, with limits that hold on a busy machine.
+fn entry(name: &str, config: &str) -> String {
     format!(
-        "  - name: {name}\n    component: builtin:{name}\n    limits: {{time: 2s, memory: 64MiB}}\n    config: {config}\n"
+        "  - {{name: {name}, component: \"builtin:{name}\", limits: {{time: 2s, memory: 64MiB}}, config: {config}}}\n"
     )
 }
 

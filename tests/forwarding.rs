@@ -63,7 +63,8 @@ fn an_absolute_target_becomes_path_and_host() {
 fn connect_is_not_implemented() {
     let (origin, _requests) = Origin::recording(OK);
     let tollgate = Manifest::default().in_front_of(&origin);
-    let response = tollgate.client().send("CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n").receive();
+    let response =
+        tollgate.client().send("CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n").receive();
     assert_eq!(response.status(), 501);
     assert_eq!(response.json()["code"], "not_implemented");
     assert_eq!(origin.connections(), 0);
@@ -153,7 +154,8 @@ fn forwarding_fields_say_who_asked_and_how() {
 
 #[test]
 fn a_request_id_is_taken_made_or_replaced_and_sent_both_ways() {
-    let (origin, requests) = Origin::recording("HTTP/1.1 200 OK\r\nx-request-id: not-mine\r\ncontent-length: 0\r\n\r\n");
+    let (origin, requests) =
+        Origin::recording("HTTP/1.1 200 OK\r\nx-request-id: not-mine\r\ncontent-length: 0\r\n\r\n");
     let tollgate = Manifest::default().in_front_of(&origin);
     let ids = |fields: &str| {
         let response = tollgate.client().send(format!("GET / HTTP/1.1\r\nhost: t\r\n{fields}\r\n")).receive();
@@ -165,9 +167,18 @@ fn a_request_id_is_taken_made_or_replaced_and_sent_both_ways() {
     assert_eq!(ids("x-request-id: abc-123/=\r\n"), "abc-123/=");
     assert_eq!(ids("x-request-id: first\r\nx-request-id: second\r\n"), "first");
     let long = "x".repeat(129);
-    for nonsense in ["", "x-request-id:\r\n", "x-request-id: a b\r\n", "x-request-id: é\r\n", &format!("x-request-id: {long}\r\n")] {
+    for nonsense in [
+        "",
+        "x-request-id:\r\n",
+        "x-request-id: a b\r\n",
+        "x-request-id: é\r\n",
+        &format!("x-request-id: {long}\r\n"),
+    ] {
         let id = ids(nonsense);
-        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{nonsense:?} became {id:?}");
+        assert!(
+            id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{nonsense:?} became {id:?}"
+        );
     }
     assert_ne!(ids(""), ids(""));
     let refused = tollgate.client().send("GET / HTTP/1.1\r\nx-request-id: mine\r\n\r\n").receive();
@@ -216,7 +227,9 @@ fn continue_is_said_only_when_the_content_is_wanted() {
     let route = "version: 1\nlisteners:\n  - LISTENER\nupstreams:\n  main: {endpoints: [\"URL\"]}\nroutes:\n  \
                  - {match: {path: /known}, upstream: main}\n";
     let tollgate = Tollgate::start(&route.replace("URL", &origin.url()));
-    let post = |path: &str| format!("POST {path} HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n");
+    let post = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+    };
     let mut client = tollgate.client();
     assert_eq!(Message::read_head(&mut client.send(post("/known")).stream).unwrap().status(), 100);
     assert_eq!(client.send("body").receive().text(), "ok");
@@ -233,7 +246,9 @@ fn our_own_answers_have_the_shape_that_the_route_asks_for() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
-    let manifest = |shape: &str| Manifest { route: &format!("errors: {shape}"), ..Manifest::default() }.in_front_of_url(&url, &[]);
+    let manifest = |shape: &str| {
+        Manifest { route: &format!("errors: {shape}"), ..Manifest::default() }.in_front_of_url(&url, &[])
+    };
     let response = manifest("problem").get("/");
     assert_eq!((response.status(), response.field("content-type")), (502, Some("application/problem+json")));
     let problem = response.json();
@@ -242,10 +257,16 @@ fn our_own_answers_have_the_shape_that_the_route_asks_for() {
     assert_eq!(problem["request_id"], response.field("x-request-id").unwrap());
     let response = manifest("plain").get("/");
     assert_eq!((response.status(), response.field("content-type")), (502, Some("application/json")));
-    assert_eq!(response.json(), serde_json::json!({"error": "The upstream cannot be reached", "details": []}));
+    assert_eq!(
+        response.json(),
+        serde_json::json!({"error": "The upstream cannot be reached", "details": []})
+    );
     let error = manifest("openai").get("/").json()["error"].clone();
     assert_eq!(error["type"], "server_error");
-    assert_eq!((&error["code"], &error["message"]), (&"upstream_connect_failed".into(), &"The upstream cannot be reached".into()));
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&"upstream_connect_failed".into(), &"The upstream cannot be reached".into())
+    );
     let answer = manifest("anthropic").get("/").json();
     assert_eq!((&answer["type"], &answer["error"]["type"]), (&"error".into(), &"api_error".into()));
 }

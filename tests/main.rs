@@ -1,8 +1,25 @@
 //! Every promise, driven through the real binary over real sockets. One test binary; a test's name is a sentence; ports
 //! are the system's choice; a server that a test plays panics in the test.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod support;
 
+mod chain;
+mod contract;
+mod examples;
+mod filters;
+mod forwarding;
+mod framing;
+mod limits;
+mod misbehaviour;
+mod pool;
 mod smoke;
+mod streaming;

@@ -5,6 +5,8 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::json;
+
 /// How many JSON values a body may hold to be parsed. A value takes some 32 bytes and may be written in two (`0,`):
 /// without a bound, a small body would make a big tree.
 const MAX_VALUES: usize = 1 << 20;
@@ -37,7 +39,7 @@ impl BufferedBody {
         if self.json.get().is_none() && may_hold(&self.bytes) > MAX_VALUES {
             return Err(TooManyValues);
         }
-        let json = self.json.get_or_init(|| serde_json::from_slice(&self.bytes).ok());
+        let json = self.json.get_or_init(|| json::read(&self.bytes));
         Ok(json.as_ref().and_then(|json| json.pointer(pointer)))
     }
 }

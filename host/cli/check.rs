@@ -21,6 +21,8 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self, cache: Option<PathBuf>) -> Done {
+        // A filter that panics while it is configured says why in the log.
+        crate::logs::to_stderr();
         let manifest = read_manifest(&self.file, &|name| std::env::var(name).ok())?;
         let host = host(&manifest.telemetry.namespace)?;
         let assembly =

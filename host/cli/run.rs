@@ -73,6 +73,8 @@ impl Run {
 
     /// The manifest, with what the arguments override.
     fn manifest(&self, demo: Option<&Demo>) -> Result<Manifest, String> {
+        let given = self.upstream.as_deref().map(manifest::Endpoint::parse).transpose();
+        let given = given.map_err(|why| format!("--upstream: {why}"))?;
         let upstream = demo.map(|demo| format!("http://{}", demo.address)).or_else(|| self.upstream.clone());
         let embedded = |name: &str| match (name, &upstream) {
             ("TOLLGATE_UPSTREAM", Some(url)) => Some(url.clone()),
@@ -83,9 +85,8 @@ impl Run {
             None => manifest::parse(manifest::DEFAULT, EMBEDDED, &embedded)
                 .map_err(|mistakes| mistakes.to_string())?,
         };
-        if let (Some(url), Some(first)) = (&self.upstream, manifest.upstreams.first_mut()) {
-            first.endpoints =
-                vec![manifest::Endpoint::parse(url).map_err(|why| format!("--upstream: {why}"))?];
+        if let (Some(endpoint), Some(first)) = (given, manifest.upstreams.first_mut()) {
+            first.endpoints = vec![endpoint];
         }
         if let (Some(address), Some(first)) = (self.listen, manifest.listeners.first_mut()) {
             first.address = address;

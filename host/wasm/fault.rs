@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wasmtime::Trap;
+use wasmtime::{Trap, WasmBacktrace};
 
 use crate::telemetry::FaultKind;
 
@@ -40,7 +40,11 @@ impl Fault {
     }
 }
 
-/// The chain of causes, without the backtrace's line breaks.
+/// What went wrong, and where in the guest, if it was there.
 pub(super) fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = match error.downcast_ref::<WasmBacktrace>() {
+        Some(backtrace) => format!("{}; {backtrace}", error.root_cause()),
+        None => format!("{error:#}"),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

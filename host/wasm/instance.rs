@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance as Linked, Lift, Lower, TypedFunc};
+use wasmtime::component::types::ComponentFunc;
+use wasmtime::component::{ComponentNamedList, Instance as Linked, InstancePre, Lift, Lower, TypedFunc};
 
 use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
 use super::engine::TICK;
-use super::fault::{Fault, one_line};
+use super::fault::Fault;
 use super::guest::{Filter, Guest};
 use super::program::Program;
 use crate::exchange::Exchange;
@@ -47,6 +48,9 @@ impl Instance {
     pub fn new(program: &Program, filter: &Arc<Filter>) -> Result<Self, Fault> {
         let mut store = Store::new(program.pre.engine(), Guest::new(filter.clone()));
         store.limiter(|guest| &mut guest.limiter);
+        // What a guest hands over in one call is copied to the host. It has no more than its memory, but a list may
+        // name the same bytes a thousand times.
+        store.set_hostcall_fuel(usize::try_from(filter.memory).unwrap_or(usize::MAX));
         store.set_epoch_deadline(ticks(START));
         let linked = program.pre.instantiate(&mut store).map_err(|error| unstarted(&error, &store))?;
         let exports =
@@ -182,13 +186,43 @@ impl Exports {
     }
 }
 
+/// Whether a phase's function is of the contract's type: to be known when a filter is loaded, not when it is called.
+pub(super) fn check_type(
+    phase: Phase,
+    function: &ComponentFunc,
+    pre: &InstancePre<Guest>,
+) -> wasmtime::Result<()> {
+    match phase {
+        Phase::Configure => is_like(|exports| &exports.configure, function, pre),
+        Phase::OnRequest => is_like(|exports| &exports.on_request, function, pre),
+        Phase::OnRequestBody => is_like(|exports| &exports.on_request_body, function, pre),
+        Phase::BeforeAttempt => is_like(|exports| &exports.before_attempt, function, pre),
+        Phase::AfterAttempt => is_like(|exports| &exports.after_attempt, function, pre),
+        Phase::OnResponse => is_like(|exports| &exports.on_response, function, pre),
+        Phase::OnResponseChunk => is_like(|exports| &exports.on_response_chunk, function, pre),
+        Phase::OnComplete => is_like(|exports| &exports.on_complete, function, pre),
+    }
+}
+
+/// The place that the function would take says which type that is.
+fn is_like<P, R>(
+    _place: fn(&Exports) -> &Export<P, R>,
+    function: &ComponentFunc,
+    pre: &InstancePre<Guest>,
+) -> wasmtime::Result<()>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    function.typecheck::<P, R>(&pre.instance_type())
+}
+
 /// A filter that could not be started.
 fn unstarted(error: &wasmtime::Error, store: &Store<Guest>) -> Fault {
     let fault = Fault::from_error(error, store.data().limiter.has_refused());
     match fault.kind {
         FaultKind::Timeout => Fault { message: format!("it took longer than {START:?} to start"), ..fault },
-        FaultKind::Memory => fault,
-        _ => Fault { kind: FaultKind::Config, message: one_line(error) },
+        _ => fault,
     }
 }
 

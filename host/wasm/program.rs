@@ -3,11 +3,13 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use wasmtime::Module;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use super::fault::one_line;
 use super::guest::Guest;
+use super::instance;
 use crate::phase::Phase;
 
 /// The package whose interfaces are the contract, and the version that this host speaks.
@@ -116,14 +118,14 @@ impl Program {
         linker: &Linker<Guest>,
         bytes: &[u8],
     ) -> Result<Self, LoadError> {
-        let component = as_component(bytes)?;
+        let component = as_component(engine, bytes)?;
         let component =
             Component::new(engine, &component).map_err(|error| LoadError::Invalid(one_line(&error)))?;
         let imports = check_imports(engine, &component)?;
         let phases = check_exports(engine, &component)?;
         let pre =
             linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(one_line(&error)))?;
-        let exports = find_exports(&component)?;
+        let exports = find_exports(&pre)?;
         let has_lifecycle = exports.iter().any(|(phase, _)| *phase == Phase::Configure);
         let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, pre, exports })
@@ -145,15 +147,20 @@ impl fmt::Debug for Program {
 }
 
 /// The bytes of a component: as they are, or made from a core module by the component type that it carries.
-fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, LoadError> {
+fn as_component<'a>(
+    engine: &wasmtime::Engine,
+    bytes: &'a [u8],
+) -> Result<std::borrow::Cow<'a, [u8]>, LoadError> {
     match bytes.get(..8) {
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => encode(bytes).map(Into::into),
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => encode(engine, bytes).map(Into::into),
         Some([0, b'a', b's', b'm', ..]) => Ok(bytes.into()),
         _ => Err(LoadError::Invalid("it does not begin with WebAssembly's magic bytes".into())),
     }
 }
 
-fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+fn encode(engine: &wasmtime::Engine, module: &[u8]) -> Result<Vec<u8>, LoadError> {
+    // The encoder takes for granted that sections end where they say.
+    Module::validate(engine, module).map_err(|error| LoadError::Invalid(one_line(&error)))?;
     let refused = |error| LoadError::NoComponentType(format!("{error:#}").replace('\n', " "));
     wit_component::ComponentEncoder::default().module(module).and_then(|mut e| e.encode()).map_err(refused)
 }
@@ -207,17 +214,23 @@ fn speaks(version: &str) -> bool {
     version.strip_prefix("0.1.").is_some_and(|patch| patch.chars().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Where the functions of the exported phases are.
-fn find_exports(component: &Component) -> Result<Vec<(Phase, ComponentExportIndex)>, LoadError> {
+/// Where the functions of the exported phases are. Each has the contract's type.
+fn find_exports(pre: &InstancePre<Guest>) -> Result<Vec<(Phase, ComponentExportIndex)>, LoadError> {
+    let component = pre.component();
     let mut found = Vec::new();
     let lifecycle: (&str, &[Phase]) = (LIFECYCLE, &[Phase::Configure]);
     for (interface, phases) in PHASES.into_iter().chain([lifecycle]) {
         let full = format!("{PACKAGE}{interface}@{VERSION}");
         let Some(instance) = component.get_export_index(None, &full) else { continue };
         for phase in phases {
-            let function = component.get_export_index(Some(&instance), phase.as_str());
-            let missing = || LoadError::WrongType(format!("`{full}` has no function `{phase}`"));
-            found.push((*phase, function.ok_or_else(missing)?));
+            let Some((ComponentItem::ComponentFunc(function), index)) =
+                component.get_export(Some(&instance), phase.as_str())
+            else {
+                return Err(LoadError::WrongType(format!("`{full}` has no function `{phase}`")));
+            };
+            let unlike = |error| LoadError::WrongType(format!("`{full}`, `{phase}`: {}", one_line(&error)));
+            instance::check_type(*phase, &function, pre).map_err(unlike)?;
+            found.push((*phase, index));
         }
     }
     Ok(found)

@@ -3,10 +3,8 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use super::{code, filter, in_front_of, origin_that_hangs, origin_with_status, refusing, response, retry_after, settle};
-use crate::support::{Message, Origin, Peer, Tollgate, eventually};
-
-const GET: &str = "GET / HTTP/1.1\r\nhost: t\r\n\r\n";
+use super::{chain, code, entry, origin_that_hangs, origin_with_status, refusing, retry_after, settle};
+use crate::support::{Manifest, Message, Origin, Tollgate, eventually};
 
 /// A circuit that opens after five failures and stays open for as long as any test.
 const PATIENT: &str = "{failures: 5, successes: 2, timeout-ms: 60000, probes: 1}";
@@ -14,12 +12,9 @@ const PATIENT: &str = "{failures: 5, successes: 2, timeout-ms: 60000, probes: 1}
 /// A circuit that one failure opens, and that is half open almost at once.
 const NERVOUS: &str = "{failures: 1, successes: 2, timeout-ms: 20, probes: 1}";
 
-fn breaker(config: &str) -> String {
-    format!("filters:\n{}", filter("breaker", config))
-}
-
 fn start(origin: &Origin, config: &str) -> Tollgate {
-    in_front_of(&origin.url(), "", &breaker(config), &["--workers", "2"])
+    let manifest = Manifest { process: &chain(&[("breaker", config)]), ..Manifest::default() };
+    manifest.in_front_of_url(&origin.url(), &["--workers", "2"])
 }
 
 fn is_in(tollgate: &Tollgate, state: &str) -> bool {
@@ -179,7 +174,9 @@ fn a_client_that_leaves_during_a_probe_makes_room_for_the_next() {
 
 /// What counts as a failure, besides 5xx: an origin that does it, and what the client sees of it.
 fn opens_after_five(endpoint: &str, upstream: &str, seen: &str) {
-    let tollgate = in_front_of(endpoint, upstream, &breaker(PATIENT), &[]);
+    let process = chain(&[("breaker", PATIENT)]);
+    let tollgate =
+        Manifest { upstream, process: &process, ..Manifest::default() }.in_front_of_url(endpoint, &[]);
     for _ in 0..5 {
         let mut client = tollgate.client();
         client.send("GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
@@ -234,24 +231,23 @@ fn each_upstream_has_its_own_circuit() {
          upstream: bad\n  - match: {{path-prefix: /}}\n    upstream: good\n",
         bad.url(),
         good.url(),
-        filter("breaker", "{failures: 1}")
+        entry("breaker", "{failures: 1}")
     ));
     assert_eq!(tollgate.get("/bad").status(), 500);
     assert_refused(&tollgate.get("/bad"));
     assert_eq!(tollgate.get("/good").status(), 200);
-    let state = |provider| tollgate.metric(&format!("tollgate_circuit_breaker_state{{provider=\"{provider}\",state=\"open\"}}"));
+    let state = |provider| {
+        tollgate.metric(&format!("tollgate_circuit_breaker_state{{provider=\"{provider}\",state=\"open\"}}"))
+    };
     assert_eq!((state("bad"), state("good")), (1.0, 0.0));
 }
 
 #[test]
 fn every_retry_asks_the_breaker_and_retries_stop_when_it_opens() {
     let (origin, _) = origin_with_status(502);
-    let filters = format!(
-        "filters:\n{}{}",
-        filter("breaker", "{failures: 3, timeout-ms: 60000}"),
-        filter("retry", "{max-retries: 5, initial-delay-ms: 1}")
-    );
-    let tollgate = in_front_of(&origin.url(), "", &filters, &[]);
+    let filters =
+        [("breaker", "{failures: 3, timeout-ms: 60000}"), ("retry", "{max-retries: 5, initial-delay-ms: 1}")];
+    let tollgate = Manifest { process: &chain(&filters), ..Manifest::default() }.in_front_of(&origin);
     assert_refused(&tollgate.get("/"));
     assert_eq!(origin.requests(), 3, "every attempt counted, and none followed the third failure");
 }

@@ -88,7 +88,7 @@
   (global.set $heap (local.get $end))
   (local.get $place))
 
-;; A phase begins: what was given away in the last one is free again.
+;; A phase begins: what was given away in the last one is free again, and no text is written yet.
 (func $begin
   (global.set $heap (i32.const 65536))
   (global.set $written (i32.const 8192)))

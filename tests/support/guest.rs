@@ -19,8 +19,11 @@ pub fn build(name: &str, interfaces: &[&str]) -> PathBuf {
 /// Builds a guest from WebAssembly text.
 pub fn build_text(name: &str, text: &str, interfaces: &[&str]) -> PathBuf {
     let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let exports: String = interfaces.iter().map(|i| format!("  export tollgate:filter/{i}@0.1.0;\n")).collect();
-    let world = format!("package test:guest;\nworld guest {{\n  include tollgate:filter/imports@0.1.0;\n{exports}}}\n");
+    let exports: String =
+        interfaces.iter().map(|i| format!("  export tollgate:filter/{i}@0.1.0;\n")).collect();
+    let world = format!(
+        "package test:guest;\nworld guest {{\n  include tollgate:filter/imports@0.1.0;\n{exports}}}\n"
+    );
     let mut resolve = Resolve::default();
     resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit")).unwrap();
     let package = resolve.push_str("guest.wit", &world).unwrap();

@@ -55,7 +55,8 @@ impl Message {
     fn read_chunks(&mut self, stream: &mut impl BufRead) {
         loop {
             let line = read_line(stream).expect("a chunk's size");
-            let size = usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).expect("a chunk's size");
+            let size =
+                usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).expect("a chunk's size");
             if size == 0 {
                 self.trailers = read_fields(stream);
                 return;
@@ -90,7 +91,8 @@ impl Message {
 
     /// The content as JSON.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()))
     }
 }
 

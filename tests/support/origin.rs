@@ -36,6 +36,19 @@ pub struct Peer {
     /// Which connection it is, counted from 0.
     pub number: usize,
     seen: Arc<Seen>,
+    /// Goes last: with it goes the origin's own hold on the socket.
+    _held: Held,
+}
+
+/// The origin's hold on a socket, so that it can end what still waits when the test is over. Nothing more: a connection
+/// is closed when its [`Peer`] is gone.
+#[derive(Debug)]
+struct Held(Arc<Seen>, Option<SocketAddr>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.open.lock().unwrap().retain(|stream| stream.peer_addr().ok() != self.1);
+    }
 }
 
 impl Origin {
@@ -54,7 +67,8 @@ impl Origin {
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 shared.open.lock().unwrap().push(stream.try_clone().unwrap());
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst);
-                let peer = Peer { stream: BufReader::new(stream), number, seen: shared.clone() };
+                let held = Held(shared.clone(), stream.peer_addr().ok());
+                let peer = Peer { stream: BufReader::new(stream), number, seen: shared.clone(), _held: held };
                 let serve = serve.clone();
                 let thread = std::thread::spawn(move || serve(peer));
                 shared.threads.lock().unwrap().push(thread);
@@ -147,8 +161,5 @@ impl Peer {
     pub fn reset(self) {
         let socket = socket2::SockRef::from(self.stream.get_ref());
         socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
-        // The copy that the origin keeps must go, too, or the socket stays open.
-        let own = self.stream.get_ref().peer_addr().ok();
-        self.seen.open.lock().unwrap().retain(|stream| stream.peer_addr().ok() != own);
     }
 }

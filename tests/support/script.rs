@@ -53,6 +53,11 @@ impl Script {
         Self { name: name.into(), phases: Vec::new(), allocator, more: String::new() }
     }
 
+    /// The same filter under another name.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// Adds a phase, by its function's name. The body may use the phase's parameters, the locals `$i`, `$j` (i32), `$n`
     /// (i64), and all of the prelude; it returns its answer, or goes on by coming to its end.
     pub fn on(mut self, phase: &'static str, body: &str) -> Self {
@@ -64,6 +69,15 @@ impl Script {
     pub fn instead(mut self, phase: &'static str, body: &str) -> Self {
         self.phases.retain(|(known, _)| *known != phase);
         self.on(phase, body)
+    }
+
+    /// Puts something before the body of a phase.
+    pub fn first(mut self, phase: &'static str, body: &str) -> Self {
+        self.phases
+            .iter_mut()
+            .filter(|(known, _)| *known == phase)
+            .for_each(|(_, rest)| rest.insert_str(0, body));
+        self
     }
 
     /// Another body for `cabi_realloc`, with the parameters `$old`, `$old_size`, `$align`, `$size`.

@@ -128,7 +128,8 @@ impl Tollgate {
     /// Resident memory, in bytes; `VmHWM` for the highest so far, `VmRSS` for now.
     pub fn memory(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).expect("a figure");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).expect("a figure");
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
@@ -177,7 +178,8 @@ pub fn directory() -> PathBuf {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("test-{}-{number}", std::process::id()));
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("test-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
     path
 }

@@ -46,7 +46,7 @@
 //! | `denied`, or the rule's own | 403, or the rule's own | a rule or `default` denies |
 //! | `path_denied` | 403 | the path is not in `paths: allow` |
 //! | `ambiguous_path` | 400 | servers read the path differently |
-//! | `unreadable_body` | 400 | the body looks like JSON and is none |
+//! | `unreadable_body` | 400 | the body looks like JSON and is none, or has a name twice in one object |
 //! | `unsupported_media_type` | 415 | the body is encoded (`content-encoding`) |
 //! | `max_steps_exceeded` | 429 | the conversation has more tool steps than `max-steps` |
 //! | `workspace_denied` | 403 | a tool call names a file outside `workspace-root` |

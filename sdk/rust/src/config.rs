@@ -9,6 +9,10 @@ use serde::de::DeserializeOwned;
 pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, String> {
     // By way of a value: a position in the host's rendering as JSON would mislead whoever wrote the manifest.
     let value: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("no JSON: {error}"))?;
+    if !value.is_object() {
+        // A list would be taken for the fields of a struct in their order.
+        return Err("must be keys and values".to_owned());
+    }
     serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
         "." => error.inner().to_string(),
         path => format!("{path}: {}", error.inner()),
@@ -53,7 +57,7 @@ mod tests {
             message(r#"{"max-retries": 1, "rules": [{}, {"a": 300}]}"#),
             "rules[1].a: invalid value: integer `300`, expected u8"
         );
-        assert_eq!(message("[3, []]"), "max-retries");
+        assert_eq!(message("[3, []]"), "must be keys and values");
         assert_eq!(message("{"), "no JSON: EOF while parsing an object at line 1 column 1");
     }
 }

@@ -8,15 +8,16 @@ pub fn write(level: Level, message: &str) {
 }
 
 /// One macro a level. `$d` is a dollar sign, which a macro cannot write into a macro otherwise.
+#[rustfmt::skip] // It would indent the inner macro further every time.
 macro_rules! level {
     ($d:tt $name:ident $macro:ident $level:ident) => {
         #[doc(hidden)]
         #[macro_export]
         macro_rules! $macro {
-                    ($d($d text:tt)+) => {
-                        $crate::log::write($crate::log::Level::$level, &::std::format!($d($d text)+))
-                    };
-                }
+            ($d($d text:tt)+) => {
+                $crate::log::write($crate::log::Level::$level, &::std::format!($d($d text)+))
+            };
+        }
         /// Writes one line of this level; takes what `format!` takes.
         #[doc(inline)]
         pub use $macro as $name;

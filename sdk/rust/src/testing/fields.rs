@@ -5,9 +5,10 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::fields::HeaderError;
 
 /// The host's own: framing, hop-by-hop, and what names the exchange.
-const FORBIDDEN: [HeaderName; 7] = [
+const FORBIDDEN: [HeaderName; 8] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
+    header::EXPECT,
     header::HOST,
     header::TE,
     header::TRAILER,

@@ -142,7 +142,9 @@ pub(crate) mod response {
 
     pub(crate) fn set_status(status: u16) -> Result<(), HeaderError> {
         change(|exchange| {
-            if !(200..=599).contains(&status) || matches!(status, 204 | 304) {
+            // Those two have no body: neither can one of them be made another, nor another one of them.
+            let bodiless = |status| matches!(status, 204 | 304);
+            if !(200..=599).contains(&status) || bodiless(status) || bodiless(exchange.status) {
                 return Err(HeaderError::InvalidValue);
             }
             exchange.status = status;
