@@ -136,6 +136,12 @@ impl Findings {
         self.mistakes.borrow().is_empty()
     }
 
+    /// Whether what is added now is only counted: then a search for what was meant is lost work, and a hostile file
+    /// could ask for a lot of it.
+    pub(super) fn is_full(&self) -> bool {
+        self.mistakes.borrow().len() >= KEPT
+    }
+
     pub(super) fn into_mistakes(self, source: &str, text: &str) -> Mistakes {
         let mut mistakes = self.mistakes.into_inner();
         mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));

@@ -322,7 +322,8 @@ impl Resolver<'_> {
         let found = names.iter().position(|known| *known == name);
         if found.is_none() {
             let fault = Fault::new(format!("there is no {what} {}", quoted(name)));
-            self.findings.add(at, fault.help(suggestion(name, &names)));
+            let full = self.findings.is_full();
+            self.findings.add(at, if full { fault } else { fault.help(suggestion(name, &names)) });
         }
         found
     }

@@ -225,6 +225,15 @@ fn depth_and_size_are_bounded() {
 }
 
 #[test]
+fn thousands_of_mistakes_are_counted_and_not_pondered() {
+    let filters: String = (0..4000).map(|n| format!("  - {{name: a-long-name-{n}, component: ./x}}\n")).collect();
+    let unknown = vec!["a-lnog-name"; 20_000].join(", ");
+    let text = BASE.replacen("  - name: retry\n    component: builtin:retry\n", &filters, 1);
+    let mistakes = read(&format!("{text}    filters: [{unknown}]\n")).unwrap_err();
+    assert_eq!((mistakes.mistakes.len(), mistakes.omitted), (100, 19_900));
+}
+
+#[test]
 fn a_damaged_manifest_does_no_harm() {
     let mut random = fastrand::Rng::with_seed(1);
     let begun = Instant::now();
