@@ -112,7 +112,9 @@ impl Attempts<'_> {
 
     async fn wait(&self, run: &mut Run, result: Result<Answer, AttemptError>, delay: u32) {
         run.exchange.response = None;
-        if let Ok(answer) = result {
+        // An upstream that answered before it had the whole request is still being sent to: two attempts would read one
+        // body, and the connection could not be used again. It is closed instead.
+        if let Some(answer) = result.ok().filter(|_| self.body.is_read()) {
             discard(answer);
         }
         sleep(Duration::from_millis(delay.into())).await;
@@ -121,7 +123,10 @@ impl Attempts<'_> {
     /// What the last attempt gave goes to the client, good or bad.
     fn accept(&self, run: &mut Run, result: Result<Answer, AttemptError>) -> Option<Answer> {
         let error = match result {
-            Ok(answer) => return Some(answer),
+            Ok(answer) => {
+                self.body.settle();
+                return Some(answer);
+            }
             Err(error) => error,
         };
         let exchange = &run.exchange;
@@ -143,23 +148,45 @@ impl Attempts<'_> {
 
 /// The request of one attempt: the exchange's head as filters have left it, and a body of its own framing.
 fn request(exchange: &Exchange, body: AttemptBody) -> Request<AttemptBody> {
-    let empty = http_body::Body::is_end_stream(&body);
+    let framing = Framing::of(&body);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.request.method.clone();
     *request.uri_mut() = exchange.request.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = framed_anew(&exchange.request.headers, empty);
+    *request.headers_mut() = framing.apply(&exchange.request.headers);
     request
 }
 
-fn framed_anew(headers: &HeaderMap, empty: bool) -> HeaderMap {
-    let mut headers = headers.clone();
-    let announced = headers.remove(header::CONTENT_LENGTH).is_some();
-    // `hyper` leaves a length of 0 out, and there are servers that take no POST without a length.
-    if announced && empty {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+/// How a request's body is framed on the way to the upstream.
+enum Framing {
+    Nothing,
+    Length,
+    Chunked,
+}
+
+impl Framing {
+    fn of(body: &AttemptBody) -> Self {
+        match http_body::Body::size_hint(body).exact() {
+            Some(0) => Self::Nothing,
+            Some(_) => Self::Length,
+            None => Self::Chunked,
+        }
     }
-    headers
+
+    /// The fields, framed anew. `hyper` frames what it knows the length of; it leaves a length of 0 out, though there are
+    /// servers that take no POST without one, and it would send GET without its chunked content.
+    fn apply(self, headers: &HeaderMap) -> HeaderMap {
+        let mut headers = headers.clone();
+        let announced = headers.remove(header::CONTENT_LENGTH).is_some();
+        match self {
+            Self::Nothing if announced => drop(headers.insert(header::CONTENT_LENGTH, 0.into())),
+            Self::Chunked => {
+                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            Self::Nothing | Self::Length => {}
+        }
+        headers
+    }
 }
 
 fn why(error: &AttemptError) -> String {

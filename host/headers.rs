@@ -45,6 +45,9 @@ const OWNED: [HeaderName; 11] = [
     X_REQUEST_ID,
 ];
 
+/// Fields by which the host says whom a request came from.
+const FORWARDING: [HeaderName; 3] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
+
 /// Why a filter's edit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditError {
@@ -93,7 +96,14 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn is_forwarding(name: &HeaderName) -> bool {
-    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST].contains(name)
+    FORWARDING.contains(name)
+}
+
+/// Takes out of trailers what they must not bring in behind filters' backs: fields that the host owns, or makes itself.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    for name in OWNED.iter().chain(&FORWARDING) {
+        trailers.remove(name);
+    }
 }
 
 /// True if the client is willing to get trailers: the only use of `te` that goes on to the next hop.

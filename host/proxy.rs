@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request};
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
@@ -100,8 +100,48 @@ fn destination<'a>(setup: &'a Setup, head: &mut request::Parts) -> Result<&'a De
     if head.method == Method::CONNECT {
         return Err(Error::NotImplemented);
     }
+    if !is_chunked_only(&head.headers) {
+        return Err(Error::BadRequest("The only transfer coding that is taken is chunked"));
+    }
+    if !has_target_form(head) {
+        return Err(Error::BadRequest("The request target is malformed"));
+    }
+    if has_dot_segments(head.uri.path()) {
+        return Err(Error::BadRequest("The path has dot segments; write it without them"));
+    }
     let host = authority(head)?;
     setup.route(&host, head.uri.path(), &head.method).ok_or(Error::NoRoute)
+}
+
+/// A path or a whole URI (RFC 9112, section 3.2); `*` is for OPTIONS, an authority alone for CONNECT.
+fn has_target_form(head: &request::Parts) -> bool {
+    match head.uri.path() {
+        "*" => head.method == Method::OPTIONS,
+        path => path.starts_with('/') && (head.uri.authority().is_none() || head.uri.scheme().is_some()),
+    }
+}
+
+/// Another coding before `chunked` would be lost on the way: codings are each connection's own.
+fn is_chunked_only(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Routes and filters would see one path, and an upstream that resolves `..` another. Servers differ in whether they
+/// decode `%2e`, `%2f` and `%5c` before that, and take `\` for `/`; what any of them would resolve is refused.
+fn has_dot_segments(path: &str) -> bool {
+    if !path.contains(['.', '%', '\\']) {
+        return false;
+    }
+    let lower = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    lower.split(['/', '\\']).any(|segment| {
+        // Some servers cut parameters off a segment before they look at it.
+        matches!(segment.split(';').next(), Some("." | ".."))
+    })
 }
 
 /// The host asked for, put into the `host` field: an absolute request target beats the field (RFC 9112, section

@@ -4,7 +4,7 @@ mod endpoint;
 mod pool;
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -54,7 +54,6 @@ pub struct Upstream {
     balance: Balance,
     endpoints: Vec<Rc<Endpoint>>,
     turn: Cell<usize>,
-    hasher: RandomState,
 }
 
 impl Upstream {
@@ -69,7 +68,6 @@ impl Upstream {
             endpoints: endpoints.collect(),
             // Workers begin at different endpoints, so that a few requests spread, too.
             turn: Cell::new(fastrand::usize(..)),
-            hasher: RandomState::default(),
         }
     }
 
@@ -77,9 +75,10 @@ impl Upstream {
     /// again if a pooled connection turns out to be stale.
     ///
     /// A connection that sat in the pool may have been closed by the other side just as we wrote to it. If such a one
-    /// ends before the first byte of a response, the request goes out once more, over a new connection, whatever its
-    /// method: an idle connection's close is by far the likeliest reason, and what a client would see otherwise is an
-    /// error that no upstream made. On a new connection there is no such excuse, and no such second try.
+    /// ends before the first byte of a response, the request goes out once more, over a new connection: always, if its
+    /// method is idempotent or nothing of it was sent; otherwise only within [`STALE`], when an idle connection's close
+    /// is by far the likeliest reason, and an error that no upstream made is all the client would see. On a new
+    /// connection there is no such excuse, and no such second try.
     pub async fn send(
         &self,
         client: IpAddr,
@@ -88,10 +87,11 @@ impl Upstream {
         make: impl Fn(AttemptBody) -> Request<AttemptBody>,
     ) -> Result<(response::Parts, Answer), AttemptError> {
         let endpoint = self.pick(client);
+        let begun = Instant::now();
         if let Some(lease) = pool::take_idle(endpoint).await {
             self.counters.connection(ConnectionEvent::Reused);
             match self.exchange(lease, body, deadline, &make).await {
-                Err(Failed { stale: true, .. }) if body.can_replay() => {
+                Err(failed) if failed.is_stale(begun) && body.can_replay() => {
                     self.counters.connection(ConnectionEvent::Stale)
                 }
                 done => return done.map_err(|failed| failed.error),
@@ -110,6 +110,8 @@ impl Upstream {
         let limit = deadline.min(Instant::now() + self.timeouts.connect);
         let connected = match timeout_at(limit, pool::connect(endpoint)).await {
             Ok(connected) => connected.map_err(|error| error.to_string()),
+            // The exchange's time is over, not the connection's.
+            Err(_) if limit == deadline => return Err(AttemptError::TimedOut),
             Err(_) => Err(format!("no connection within {:?}", self.timeouts.connect)),
         };
         if connected.is_ok() {
@@ -125,18 +127,18 @@ impl Upstream {
         deadline: Instant,
         make: impl Fn(AttemptBody) -> Request<AttemptBody>,
     ) -> Result<(response::Parts, Answer), Failed> {
-        let sent = lease.send(make(body.attempt()));
+        let request = make(body.attempt());
+        let idempotent = request.method().is_idempotent();
+        let sent = lease.send(request);
         match within(sent, self.timeouts.response, deadline, body).await {
             Some(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 Ok((head, Answer { body, lease }))
             }
-            Some(Err(error)) => Err(Failed::new(&error, &lease, body)),
+            Some(Err(error)) => Err(Failed::new(&error, &lease, body, idempotent)),
             // A client that is slow to send is no failure of the upstream's.
-            None if body.is_awaited() => {
-                Err(Failed { error: AttemptError::Client(ReadError::Stalled), stale: false })
-            }
-            None => Err(Failed { error: AttemptError::TimedOut, stale: false }),
+            None if body.is_awaited() => Err(Failed::plain(AttemptError::Client(ReadError::Stalled))),
+            None => Err(Failed::plain(AttemptError::TimedOut)),
         }
     }
 
@@ -148,9 +150,7 @@ impl Upstream {
         let picked = match self.balance {
             Balance::RoundRobin => None,
             Balance::LeastRequest => rotated.min_by_key(|endpoint| endpoint.active.get()),
-            Balance::ConsistentHash => {
-                self.endpoints.iter().max_by_key(|e| self.hasher.hash_one((client, &e.authority)))
-            }
+            Balance::ConsistentHash => self.endpoints.iter().max_by_key(|e| weight(client, &e.authority)),
         };
         picked.unwrap_or(&self.endpoints[turn % count])
     }
@@ -177,20 +177,43 @@ async fn within<T>(
     }
 }
 
+/// Rendezvous hashing: a client goes to the endpoint that weighs most for it. The hasher's keys are fixed, so that all
+/// workers, and the next process, agree.
+fn weight(client: IpAddr, endpoint: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one((client, endpoint))
+}
+
+/// How soon after a request began a pooled connection's end is taken for that of an idle one, if the request must not
+/// be made twice. An upstream that had closed it says so within a round trip; one that fails at the request takes
+/// longer, mostly.
+const STALE: Duration = Duration::from_millis(100);
+
 /// A request that got no response over one connection.
 struct Failed {
     error: AttemptError,
+    /// It can be made twice, or nothing of it was sent.
+    harmless: bool,
     /// The connection had been used before, and not one byte of a response came.
     stale: bool,
 }
 
 impl Failed {
-    fn new(error: &hyper::Error, lease: &Lease, body: &RequestBody) -> Self {
+    fn new(error: &hyper::Error, lease: &Lease, body: &RequestBody, idempotent: bool) -> Self {
         if let Some(failure) = body.failure() {
-            return Self { error: AttemptError::Client(failure), stale: false };
+            return Self::plain(AttemptError::Client(failure));
         }
         let stale = lease.is_reused() && !lease.has_received() && !error.is_parse();
-        Self { error: AttemptError::Reset(describe(error)), stale }
+        let harmless = idempotent || error.is_canceled();
+        Self { error: AttemptError::Reset(describe(error)), stale, harmless }
+    }
+
+    /// A failure that is no stale connection's.
+    fn plain(error: AttemptError) -> Self {
+        Self { error, stale: false, harmless: false }
+    }
+
+    fn is_stale(&self, begun: Instant) -> bool {
+        self.stale && (self.harmless || begun.elapsed() < STALE)
     }
 }
 

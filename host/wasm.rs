@@ -11,6 +11,7 @@ mod guest;
 mod imports;
 mod instance;
 mod limiter;
+mod overtime;
 mod program;
 
 use std::path::Path;

@@ -37,8 +37,8 @@ fn connections_are_kept_alive_on_both_sides() {
 fn methods_and_paths_go_on_as_they_are() {
     for start in [
         "GET /a%0d%0ab?c=%00&d=é HTTP/1.1",
-        "DELETE /a/../b//c;x=1 HTTP/1.1",
-        "PATCH /%2e%2e/x HTTP/1.1",
+        "DELETE /a/b//c;x=1 HTTP/1.1",
+        "PATCH /a...b/%7E?../ HTTP/1.1",
         "PROPFIND /~user/!$&'()*+,=:@ HTTP/1.1",
         "M-SEARCH /? HTTP/1.1",
         "get / HTTP/1.1",

@@ -143,7 +143,7 @@ fn the_answer_to_head_says_the_length_and_has_no_content() {
     assert_eq!(head("/3").field("content-length"), None);
     assert_usable(&mut client);
     assert_eq!(origin.connections(), 1);
-    let refused = tollgate.client().send("HEAD / HTTP/1.1\r\n\r\nGET").rest();
+    let refused = tollgate.client().send("HEAD / HTTP/1.1\r\nconnection: close\r\n\r\n").rest();
     let refused = String::from_utf8(refused).unwrap();
     assert!(refused.starts_with("HTTP/1.1 400") && refused.find("\r\n\r\n").is_some(), "{refused}");
     assert!(!refused.contains("\r\n\r\n{"), "an error that answers HEAD has no content: {refused}");

@@ -13,13 +13,19 @@
 mod support;
 
 mod chain;
+mod cli;
+mod clients;
 mod contract;
+mod default;
 mod examples;
 mod filters;
 mod forwarding;
 mod framing;
+mod hardening;
 mod limits;
 mod misbehaviour;
+mod mutations;
 mod pool;
 mod smoke;
+mod smuggling;
 mod streaming;

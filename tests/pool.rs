@@ -3,7 +3,9 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::support::{Client, Manifest, Message, Origin, Tollgate, eventually};
@@ -131,6 +133,31 @@ fn an_origin_that_never_read_the_last_request_gets_no_other() {
     assert_eq!(origin.connections(), 2);
     drop(client);
     sending.join().unwrap();
+}
+
+#[test]
+fn a_connection_that_still_sends_the_last_request_holds_up_no_other() {
+    let (over, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::raw(move |mut peer| {
+        Message::read_head(&mut peer.stream).unwrap();
+        std::thread::sleep(Duration::from_millis(40));
+        peer.send(OK);
+        // Nothing more is read until the test is over.
+        let _ = wait.lock().unwrap().recv();
+    });
+    // Goes before the origin does, even if the test fails.
+    let held = over;
+    let manifest = Manifest { route: "timeout: 80ms", ..Manifest::default() };
+    let tollgate = manifest.in_front_of_url(&origin.url(), &["--workers", "1"]);
+    for length in (1..120).map(|n| n * 50_000) {
+        let mut client = tollgate.client();
+        let t = std::time::Instant::now();
+        let posted = client.send(post(length)).receive().status();
+        let got = tollgate.get("/").status();
+        eprintln!("{length} {posted} {got} {:?} {}", t.elapsed(), origin.connections());
+    }
+    drop(held);
 }
 
 #[test]

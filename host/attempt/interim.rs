@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::headers;
 use crate::io::Watch;
 
-/// How many bytes of interim responses may wait to be sent on; more are dropped.
+/// How many bytes of interim responses may wait for the exchange's next turn; more are dropped.
 const MAX_WAITING: usize = 64 << 10;
 
 /// Forwards interim responses, unless the client speaks HTTP/1.0.

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::json;
 
-/// How many JSON values a body may hold to be parsed. A value takes some 32 bytes and may be written in two (`0,`):
-/// without a bound, a small body would make a big tree.
-const MAX_VALUES: usize = 1 << 20;
+/// How many JSON values a body may hold to be parsed. A value may be written in two bytes (`0,`) and take a hundred and
+/// fifty (an object of one member): without a bound, a small body would make a big tree. With it, a tree stays below
+/// 80 MiB, and there is one a worker at a time.
+const MAX_VALUES: usize = 1 << 19;
 
 /// A request body, whole.
 #[derive(Debug, Default)]
@@ -32,6 +33,16 @@ impl BufferedBody {
     /// The whole body.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Lets the tree go; it is made again if it is asked for again.
+    pub fn forget_json(&mut self) {
+        self.json = OnceCell::new();
+    }
+
+    /// True if asking for a value costs no parsing.
+    pub fn is_parsed(&self) -> bool {
+        self.json.get().is_some()
     }
 
     /// The value under an RFC 6901 pointer; none if there is nothing, or the body is no JSON.

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use super::BoxError;
 use super::stall::Stall;
+use crate::headers;
 
 /// A request's body, from which each attempt gets an [`AttemptBody`].
 #[derive(Debug, Clone)]
@@ -111,6 +112,15 @@ impl RequestBody {
         }
     }
 
+    /// There will be no further attempt: what was kept for one is let go.
+    pub fn settle(&self) {
+        if let Self::Streaming(source) = self {
+            let mut source = source.borrow_mut();
+            source.lost = true;
+            source.kept = Vec::new();
+        }
+    }
+
     /// True if it is the client that is waited for.
     pub fn is_awaited(&self) -> bool {
         match self {
@@ -198,7 +208,10 @@ impl Source {
                     }
                     return Poll::Ready(Ok(Some(chunk)));
                 }
-                Some(Ok(Err(frame))) => self.trailers = frame.into_trailers().ok(),
+                Some(Ok(Err(frame))) => {
+                    self.trailers = frame.into_trailers().ok();
+                    self.trailers.iter_mut().for_each(headers::strip_trailers);
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use super::stall::Stall;
 use super::{BoxError, RequestBody};
 use crate::chain::Chunk;
 use crate::conclusion::Conclusion;
+use crate::headers;
 use crate::upstream::Lease;
 use crate::wasm::Ending;
 
@@ -110,7 +111,8 @@ impl UpstreamBody {
         next
     }
 
-    fn trailed(&mut self, trailers: HeaderMap) -> Option<Result<Frame<Bytes>, BoxError>> {
+    fn trailed(&mut self, mut trailers: HeaderMap) -> Option<Result<Frame<Bytes>, BoxError>> {
+        headers::strip_trailers(&mut trailers);
         self.trailers = Some(trailers);
         let next = self.last_words();
         if next.as_ref().is_some_and(Result::is_err) {

@@ -126,7 +126,12 @@ impl Run {
     pub fn on_request_body(&mut self) -> Flow {
         self.exchange.stage = Stage::RequestBody;
         let walks = self.walks.clone();
-        self.ask(Phase::OnRequestBody, &walks.request_body, Instance::on_request_body)
+        let flow = self.ask(Phase::OnRequestBody, &walks.request_body, Instance::on_request_body);
+        // An upstream may take long, and the tree is many times the size of the text.
+        if let Some(body) = &mut self.exchange.body {
+            body.forget_json();
+        }
+        flow
     }
 
     /// An attempt is about to be made.

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::task::LocalSet;
@@ -85,8 +86,10 @@ impl Run {
             None => manifest::parse(manifest::DEFAULT, EMBEDDED, &embedded)
                 .map_err(|mistakes| mistakes.to_string())?,
         };
-        if let (Some(endpoint), Some(first)) = (given, manifest.upstreams.first_mut()) {
-            first.endpoints = vec![endpoint];
+        if let Some(endpoint) = given {
+            let first = manifest.upstreams.first_mut();
+            first.ok_or("--upstream: the manifest has no upstream whose place it could take")?.endpoints =
+                vec![endpoint];
         }
         if let (Some(address), Some(first)) = (self.listen, manifest.listeners.first_mut()) {
             first.address = address;
@@ -109,19 +112,28 @@ fn serve(shared: &Arc<Shared>, assembly: Assembly, demo: Option<Demo>) -> Done {
     let assembly = Arc::new(assembly);
     let sockets = bind_all(&assembly.manifest, shared.workers)?;
     let addresses = addresses(&sockets);
-    let ready = Arc::new(Barrier::new(shared.workers + 1));
+    let (ready, started) = mpsc::channel();
     let threads: Vec<_> = sockets
         .into_iter()
         .enumerate()
-        .map(|(number, bound)| start_worker(number, shared, &assembly, bound, &ready))
+        .map(|(number, bound)| start_worker(number, shared, &assembly, bound, ready.clone()))
         .collect::<Result<_, String>>()?;
-    ready.wait();
+    drop(ready);
+    // A worker that cannot start drops its end of the channel without a word; it says why when it is joined.
+    if started.iter().take(shared.workers).count() < shared.workers {
+        shared.shutdown.cut_now();
+        return finish(threads, &shared.shutdown);
+    }
     shared.host.health.set_life(Life::Serving);
     announce(&addresses, shared.workers, demo.as_ref());
     let patience = assembly.manifest.shutdown_timeout;
     local.block_on(&runtime, async {
         administer(shared, &assembly)?;
-        signals.next().await;
+        tokio::select! {
+            () = signals.next() => {}
+            // None of them should; what ended it comes to light when it is joined.
+            () = any_ended(&threads) => {}
+        }
         tracing::info!("shutting down; exchanges under way have {patience:?} to end");
         shared.host.health.set_life(Life::Draining);
         shared.shutdown.begin();
@@ -154,19 +166,14 @@ fn start_worker(
     shared: &Arc<Shared>,
     assembly: &Arc<Assembly>,
     bound: Vec<std::net::TcpListener>,
-    ready: &Arc<Barrier>,
+    ready: mpsc::Sender<()>,
 ) -> Result<WorkerThread, String> {
-    let (shared, assembly, ready) = (shared.clone(), assembly.clone(), ready.clone());
+    let (shared, assembly) = (shared.clone(), assembly.clone());
     let run = move || {
-        let mut reported = false;
-        let done = Worker::run(shared, &assembly, bound, || {
-            reported = true;
-            ready.wait();
-        });
-        if !reported {
-            ready.wait();
-        }
-        done
+        Worker::run(shared, &assembly, bound, move || {
+            // The main thread waits for this, unless it is ending anyway.
+            let _ = ready.send(());
+        })
     };
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(run);
     thread.map_err(|error| format!("the system gives no thread: {error}"))
@@ -211,8 +218,18 @@ fn announce(addresses: &[SocketAddr], workers: usize, demo: Option<&Demo>) {
 
 /// Ready when every worker has ended.
 async fn all_ended(threads: &[WorkerThread]) {
-    while threads.iter().any(|thread| !thread.is_finished()) {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    until(|| threads.iter().all(WorkerThread::is_finished), Duration::from_millis(5)).await;
+}
+
+/// Ready when any worker has ended.
+async fn any_ended(threads: &[WorkerThread]) {
+    until(|| threads.iter().any(WorkerThread::is_finished), Duration::from_millis(500)).await;
+}
+
+/// Looks from time to time: the end of a thread wakes nobody.
+async fn until(is_so: impl Fn() -> bool, interval: Duration) {
+    while !is_so() {
+        tokio::time::sleep(interval).await;
     }
 }
 

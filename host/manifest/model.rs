@@ -107,7 +107,7 @@ pub enum Balance {
     /// One after the other.
     #[default]
     RoundRobin,
-    /// The less busy of two chosen at random.
+    /// The one with the fewest requests under way, as the worker sees it.
     LeastRequest,
     /// The same client address to the same endpoint.
     ConsistentHash,
@@ -271,7 +271,7 @@ pub struct Forward {
     pub upstream: usize,
     /// Indices into [`Manifest::filters`], ascending.
     pub filters: Vec<usize>,
-    /// For the whole exchange, retries and all.
+    /// Until a response's head must have come, retries and all. Its body has the idle timeouts.
     pub timeout: Duration,
     /// Bytes of a request's body that a filter may see whole.
     pub body_limit: u64,

@@ -192,7 +192,7 @@ Route {
     upstream: Written<Reference>,
     /// The filters that requests pass, in the chain's order; all, if it is left out.
     filters: Vec<Field<Written<Reference>>>,
-    /// For the whole exchange, retries and all.
+    /// Until a response's head must have come, retries and all. Its body has the idle timeouts.
     #[schemars(extend("default" = "60s"))]
     timeout: Written<Timeout>,
     /// The largest body that a filter may see whole; bodies that no filter asks for stream without a limit.

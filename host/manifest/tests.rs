@@ -226,7 +226,8 @@ fn depth_and_size_are_bounded() {
 
 #[test]
 fn thousands_of_mistakes_are_counted_and_not_pondered() {
-    let filters: String = (0..4000).map(|n| format!("  - {{name: a-long-name-{n}, component: ./x}}\n")).collect();
+    let filters: String =
+        (0..4000).map(|n| format!("  - {{name: a-long-name-{n}, component: ./x}}\n")).collect();
     let unknown = vec!["a-lnog-name"; 20_000].join(", ");
     let text = BASE.replacen("  - name: retry\n    component: builtin:retry\n", &filters, 1);
     let mistakes = read(&format!("{text}    filters: [{unknown}]\n")).unwrap_err();

@@ -2,12 +2,14 @@
 //! read to the end, closed at once when it is dropped before.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
 use crate::body::AttemptBody;
@@ -16,6 +18,11 @@ use crate::io::{Watch, Watched};
 /// How large a response's head may be, in bytes. Its fields are at most 100, as `hyper` has it: more would cost an
 /// allocation a response.
 const MAX_HEAD: usize = 64 << 10;
+
+/// How long a connection from the pool may take to be ready. One that was given back a moment ago still has a turn of
+/// its task to come; one that cannot get rid of its last request, because the upstream answered without reading it,
+/// would keep the next one waiting for as long.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// A connection to an upstream.
 #[derive(Debug)]
@@ -46,10 +53,12 @@ pub struct Lease {
     reused: bool,
 }
 
-/// An idle connection that the other side has not closed, as far as we can know.
+/// An idle connection that the other side has not closed, as far as we can know, and that can take a request.
 pub(super) async fn take_idle(endpoint: &Rc<Endpoint>) -> Option<Lease> {
     while let Some(mut connection) = endpoint.take() {
-        if connection.sender.ready().await.is_ok() {
+        let ready = connection.sender.is_ready()
+            || matches!(timeout(SETTLE, connection.sender.ready()).await, Ok(Ok(())));
+        if ready {
             return Some(Lease::new(connection, endpoint, true));
         }
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// The grain of filters' time limits. A filter may run for up to one tick more than its limit.
-pub(super) const TICK: Duration = Duration::from_millis(1);
+/// The grain of filters' time limits.
+const TICK: Duration = Duration::from_millis(1);
 
 /// How many instances may live at once, of all filters on all workers. Only address space is taken beforehand:
 /// 6 GiB a slot, of the 128 TiB that a process has.
@@ -31,6 +31,11 @@ pub(super) fn config(cache: Option<&Path>) -> wasmtime::Result<Config> {
         config.cache(Some(Cache::new(CacheConfig::new().with_directory(directory).clone())?));
     }
     Ok(config)
+}
+
+/// A limit in ticks, rounded up; one more, since the tick under way is partly over.
+pub(super) fn ticks(limit: Duration) -> u64 {
+    u64::try_from(limit.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX - 1).saturating_add(1)
 }
 
 /// Slots for instances: taking one is a few table entries, not an `mmap`.

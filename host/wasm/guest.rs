@@ -7,6 +7,7 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 
 use super::limiter::Limiter;
+use super::overtime::Overtime;
 use crate::exchange::Exchange;
 use crate::health::Board;
 use crate::pressure::Pressure;
@@ -54,6 +55,7 @@ pub(super) struct Guest {
     in_hand: bool,
     pub(super) table: ResourceTable,
     pub(super) limiter: Limiter,
+    pub(super) overtime: Overtime,
 }
 
 /// How many handles (cells, counters, gauges) an instance may hold open at once.
@@ -65,11 +67,19 @@ impl Guest {
         table.set_max_capacity(MAX_HANDLES);
         Self {
             limiter: Limiter::new(filter.memory),
+            overtime: Overtime::new(filter.time),
             filter,
             exchange: Box::new(Exchange::vacant()),
             in_hand: false,
             table,
         }
+    }
+
+    /// Takes an exchange in hand for a call. What an earlier call was refused, or took too long, is forgotten.
+    pub(super) fn begin(&mut self, exchange: &mut Box<Exchange>) {
+        self.limiter.begin();
+        self.overtime.begin();
+        self.swap(exchange);
     }
 
     /// Takes an exchange in hand, or gives it back.

@@ -166,9 +166,23 @@ impl body::Host for Guest {
 
 impl Guest {
     fn value(&mut self, pointer: &str) -> Result<Option<&Value>> {
+        self.parse_json()?;
         let Some(body) = &self.exchange()?.body else { return Ok(None) };
         let too_many = |_| wasmtime::Error::msg("the body holds more JSON values than the host will parse");
         body.value(pointer).map_err(too_many)
+    }
+
+    /// Parses the body, unless that has been done: for all filters, so that the first to ask does not pay for it.
+    fn parse_json(&mut self) -> Result<()> {
+        let Some(body) = self.exchange()?.body.as_ref().filter(|body| !body.is_parsed()) else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        // Whatever is wrong with it, whoever asks for a value is told.
+        let _ = body.value("");
+        let spent = begun.elapsed();
+        self.overtime.credit(spent);
+        Ok(())
     }
 
     /// The reply being made; none before `reject` or `send`.

@@ -9,7 +9,7 @@ use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{ComponentNamedList, Instance as Linked, InstancePre, Lift, Lower, TypedFunc};
 
 use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
-use super::engine::TICK;
+use super::engine::ticks;
 use super::fault::Fault;
 use super::guest::{Filter, Guest};
 use super::program::Program;
@@ -51,6 +51,7 @@ impl Instance {
         // What a guest hands over in one call is copied to the host. It has no more than its memory, but a list may
         // name the same bytes a thousand times.
         store.set_hostcall_fuel(usize::try_from(filter.memory).unwrap_or(usize::MAX));
+        store.epoch_deadline_callback(|mut call| Ok(call.data_mut().overtime.decide()));
         store.set_epoch_deadline(ticks(START));
         let linked = program.pre.instantiate(&mut store).map_err(|error| unstarted(&error, &store))?;
         let exports =
@@ -146,7 +147,7 @@ impl Instance {
     {
         let Some(function) = export(&self.exports) else { return Ok(absent) };
         self.store.set_epoch_deadline(self.time);
-        self.store.data_mut().swap(exchange);
+        self.store.data_mut().begin(exchange);
         let answer = function.call(&mut self.store, parameters);
         self.store.data_mut().swap(exchange);
         answer.map_err(|error| Fault::from_error(&error, self.store.data().limiter.has_refused()))
@@ -167,17 +168,17 @@ impl Exports {
                 Phase::Configure => exports.configure = Some(linked.get_typed_func(&mut *store, index)?),
                 Phase::OnRequest => exports.on_request = Some(linked.get_typed_func(&mut *store, index)?),
                 Phase::OnRequestBody => {
-                    exports.on_request_body = Some(linked.get_typed_func(&mut *store, index)?)
+                    exports.on_request_body = Some(linked.get_typed_func(&mut *store, index)?);
                 }
                 Phase::BeforeAttempt => {
-                    exports.before_attempt = Some(linked.get_typed_func(&mut *store, index)?)
+                    exports.before_attempt = Some(linked.get_typed_func(&mut *store, index)?);
                 }
                 Phase::AfterAttempt => {
-                    exports.after_attempt = Some(linked.get_typed_func(&mut *store, index)?)
+                    exports.after_attempt = Some(linked.get_typed_func(&mut *store, index)?);
                 }
                 Phase::OnResponse => exports.on_response = Some(linked.get_typed_func(&mut *store, index)?),
                 Phase::OnResponseChunk => {
-                    exports.on_response_chunk = Some(linked.get_typed_func(&mut *store, index)?)
+                    exports.on_response_chunk = Some(linked.get_typed_func(&mut *store, index)?);
                 }
                 Phase::OnComplete => exports.on_complete = Some(linked.get_typed_func(&mut *store, index)?),
             }
@@ -224,11 +225,6 @@ fn unstarted(error: &wasmtime::Error, store: &Store<Guest>) -> Fault {
         FaultKind::Timeout => Fault { message: format!("it took longer than {START:?} to start"), ..fault },
         _ => fault,
     }
-}
-
-/// A limit in ticks, rounded up; one more, since the tick under way is partly over.
-fn ticks(limit: Duration) -> u64 {
-    u64::try_from(limit.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX - 1).saturating_add(1)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -30,7 +30,12 @@ impl Limiter {
         self.used > self.cap / 2 && self.used / 2 > self.settled
     }
 
-    /// True if growth was ever refused. A guest's allocator makes a trap of it; this tells that trap from others.
+    /// A new call begins.
+    pub(super) fn begin(&mut self) {
+        self.refused = false;
+    }
+
+    /// True if growth was refused in this call. A guest's allocator makes a trap of it; this tells that trap from others.
     pub(super) fn has_refused(&self) -> bool {
         self.refused
     }

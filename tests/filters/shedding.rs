@@ -1,8 +1,6 @@
 //! Load shedding: when requests are refused, and which never are.
 
-use std::process::Command;
-
-use super::{chain, code, origin_that_hangs, retry_after, settle};
+use super::{chain, code, limit_heap, origin_that_hangs, retry_after, settle};
 use crate::support::{Manifest, Message, Origin, Tollgate, eventually};
 
 fn start(origin: &Origin, config: &str) -> Tollgate {
@@ -69,9 +67,7 @@ fn a_heap_near_its_limit_sheds_and_one_without_limit_never_does() {
     let origin = Origin::working();
     let tollgate = start(&origin, "{heap: 0.00001}");
     assert_eq!(tollgate.get("/").status(), 200, "no limit is set");
-    let pid = tollgate.pid.to_string();
-    let limited = Command::new("prlimit").args(["--pid", &pid, "--data=68719476736"]).status().unwrap();
-    assert!(limited.success());
+    limit_heap(&tollgate);
     // It is measured once a second.
     eventually("the heap counts as full", || tollgate.get("/").status() == 503);
     assert_shed(&tollgate.get("/"), "heap");

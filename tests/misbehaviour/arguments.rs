@@ -217,7 +217,7 @@ fn an_allocator_that_lies_traps_or_never_returns_harms_only_its_exchange() {
     let filter = cases("f", "on-request", "", &calls)
         .allocator(&format!("{lies}{unaligned}(call $allocate (local.get $align) (local.get $size))"));
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("")]), "");
+    let tollgate = one_worker(&origin, &chain(&[filter.entry("limits: {time: 100ms}")]), "");
     let mut client = tollgate.client();
     for (number, call) in calls.iter().enumerate() {
         assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 503, "{call}");

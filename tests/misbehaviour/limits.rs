@@ -21,7 +21,7 @@ fn passes_the_limit(cases_: &[(&str, String, &str)]) {
     let bodies: Vec<_> = cases_.iter().map(|(_, body, _)| body.clone()).collect();
     let filter = cases("f", "on-request", "", &bodies);
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("limits: {time: 5s}")]), "");
+    let tollgate = one_worker(&origin, &chain(&[filter.entry("")]), "");
     let mut client = tollgate.client();
     for (number, (name, _, words)) in cases_.iter().enumerate() {
         let status = post(&mut client, &format!("x-case: {number}")).status();
@@ -130,7 +130,7 @@ fn huge_list() -> Script {
 #[test]
 fn a_list_that_names_the_same_memory_again_and_again_does_not_multiply_it() {
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[huge_list().entry("limits: {time: 5s}")]), "");
+    let tollgate = one_worker(&origin, &chain(&[huge_list().entry("")]), "");
     let before = tollgate.memory("VmHWM");
     let mut client = tollgate.client();
     (0..3).for_each(|_| assert_eq!(client.get("/").status(), 503));
@@ -160,7 +160,7 @@ fn huge_strings_are_refused_and_freed() {
     .collect();
     let filter = cases("f", "on-request", "", &bodies);
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("limits: {time: 5s}")]), "");
+    let tollgate = one_worker(&origin, &chain(&[filter.entry("")]), "");
     let mut client = tollgate.client();
     let round = |client: &mut crate::support::Client| {
         for (number, body) in bodies.iter().enumerate() {
@@ -189,8 +189,11 @@ fn a_filter_gets_as_much_memory_as_its_limit_and_no_more() {
     );
     for (limit, pages) in [("128KiB", "2"), ("1MiB", "16"), ("16MiB", "256")] {
         let origin = Origin::working();
-        let tollgate =
-            one_worker(&origin, &chain(&[filter.entry(&format!("limits: {{memory: {limit}}}"))]), "");
+        let tollgate = one_worker(
+            &origin,
+            &chain(&[filter.entry(&format!("limits: {{memory: {limit}, time: 5s}}"))]),
+            "",
+        );
         assert_eq!(tollgate.get("/").text(), pages, "{limit}");
     }
 }

@@ -42,7 +42,8 @@ fn good() -> Script {
 }
 
 fn started(origin: &Origin, on_error: &str) -> Tollgate {
-    let filters = chain(&[bad().entry(&format!("on-error: {on_error}")), good().entry("")]);
+    let filters =
+        chain(&[bad().entry(&format!("on-error: {on_error}\nlimits: {{time: 50ms}}")), good().entry("")]);
     one_worker(origin, &filters, "errors: openai")
 }
 

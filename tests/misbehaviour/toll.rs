@@ -38,7 +38,7 @@ fn a_hundred_loops_at_once_end_one_after_the_other_and_others_are_served_between
            (if (i32.load8_u (i32.const 16)) (then (loop $ever (br $ever))))"#,
     );
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("limits: {time: 5ms}")]), "");
+    let tollgate = one_worker(&origin, &chain(&[filter.entry("limits: {time: 20ms}")]), "");
     let mut loops: Vec<_> = (0..100).map(|_| tollgate.client()).collect();
     for client in &mut loops {
         client.send("GET / HTTP/1.1\r\nhost: t\r\nx-loop: 1\r\n\r\n");

@@ -138,15 +138,18 @@ impl Script {
         guest::build_text(&self.name, &self.text(), &self.interfaces())
     }
 
-    /// Its place in a manifest's `filters:`, with further keys, each on a line of its own.
+    /// Its place in a manifest's `filters:`, with further keys, each on a line of its own. If they set no limits, the
+    /// filter has much time: on a busy machine, one that is not about limits must not pass them.
     pub fn entry(&self, keys: &str) -> String {
-        entry(&self.name, &self.build(), keys)
+        let limits = if keys.contains("limits:") { "" } else { "\nlimits: {time: 5s}" };
+        entry(&self.name, &self.build(), &format!("{keys}{limits}"))
     }
 }
 
 /// A filter's place in a manifest's `filters:`.
 pub fn entry(name: &str, component: &Path, keys: &str) -> String {
-    let keys: String = keys.lines().map(|line| format!("    {}\n", line.trim())).collect();
+    let keys: String =
+        keys.lines().filter(|line| !line.is_empty()).map(|line| format!("    {}\n", line.trim())).collect();
     format!("  - name: {name}\n    component: \"{}\"\n{keys}", component.display())
 }
 

@@ -23,6 +23,9 @@ pub struct Tollgate {
     directory: PathBuf,
 }
 
+/// How much of its log a failed test shows.
+const LAST_LINES: usize = 200;
+
 impl Tollgate {
     /// Starts it with a manifest. `LISTENER` in the text becomes a listener on a free port.
     pub fn start(manifest: &str) -> Self {
@@ -160,7 +163,9 @@ impl Drop for Tollgate {
         if !std::thread::panicking() {
             assert!(!self.errors().contains("panicked"), "Tollgate panicked: {}", self.errors());
         } else {
-            eprintln!("Tollgate's log:\n{}\n{}", self.output().join("\n"), self.errors());
+            let output = self.output();
+            let last = &output[output.len().saturating_sub(LAST_LINES)..];
+            eprintln!("Tollgate's log:\n{}\n{}", last.join("\n"), self.errors());
         }
     }
 }

@@ -81,7 +81,7 @@ impl response::Host for Guest {
         let exchange = self.exchange()?;
         match &mut exchange.response {
             Some(response) if exchange.stage == Stage::ResponseHead => {
-                // A response to HEAD, a 204 or a 304 has no body: another status must not promise one.
+                // A 204 or a 304 has no body: another status must not promise one.
                 if matches!(response.status.as_u16(), 204 | 304) {
                     return Ok(Err(HeaderError::InvalidValue));
                 }

@@ -1,0 +1,81 @@
+//! What becomes of a call that has used up its time by the clock. On a busy machine, or in a container that has used up
+//! its share of the processor, the thread may have stood still meanwhile, which is no fault of the filter's. So the call
+//! may go on for as long again, and ends when its thread was really running for half of that.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::UpdateDeadline;
+
+use super::engine::ticks;
+
+/// The overtime of one call after the other, on one thread.
+#[derive(Debug)]
+pub(super) struct Overtime {
+    limit: Duration,
+    /// The thread's processor time when the call's overtime began.
+    since: Option<Duration>,
+    /// What the host has done for all filters during the call, such as parsing the body, is not this one's to pay.
+    credit: Duration,
+}
+
+impl Overtime {
+    /// For calls that may take this long.
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, since: None, credit: Duration::ZERO }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        self.since = None;
+        self.credit = Duration::ZERO;
+    }
+
+    /// The host has spent time of the call on its own business.
+    pub(super) fn credit(&mut self, spent: Duration) {
+        self.credit += spent;
+    }
+
+    /// The call's deadline has come. Asking the system for processor time costs more than most calls: it is asked
+    /// only here.
+    pub(super) fn decide(&mut self) -> UpdateDeadline {
+        if !self.credit.is_zero() {
+            return UpdateDeadline::Continue(ticks(std::mem::take(&mut self.credit)));
+        }
+        let now = processor_time();
+        let since = *self.since.get_or_insert(now);
+        match now.saturating_sub(since) < self.limit / 2 {
+            true => UpdateDeadline::Continue(ticks(self.limit)),
+            false => UpdateDeadline::Interrupt,
+        }
+    }
+}
+
+/// How long this thread has been running.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(40);
+
+    #[test]
+    fn a_thread_that_stood_still_goes_on_and_one_that_ran_does_not() {
+        let mut overtime = Overtime::new(LIMIT);
+        assert!(matches!(overtime.decide(), UpdateDeadline::Continue(41)));
+        std::thread::sleep(LIMIT);
+        assert!(matches!(overtime.decide(), UpdateDeadline::Continue(_)));
+        let begun = processor_time();
+        while processor_time() - begun < LIMIT {
+            std::hint::spin_loop();
+        }
+        assert!(matches!(overtime.decide(), UpdateDeadline::Interrupt));
+        overtime.begin();
+        assert!(matches!(overtime.decide(), UpdateDeadline::Continue(_)));
+        overtime.credit(Duration::from_millis(7));
+        assert!(matches!(overtime.decide(), UpdateDeadline::Continue(8)));
+    }
+}
