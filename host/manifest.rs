@@ -5,6 +5,7 @@ mod decode;
 mod field;
 mod mistake;
 mod model;
+mod names;
 mod quantity;
 mod raw;
 mod resolve;

@@ -186,7 +186,7 @@ fn weight(client: IpAddr, endpoint: &str) -> u64 {
 /// How soon after a request began a pooled connection's end is taken for that of an idle one, if the request must not
 /// be made twice. An upstream that had closed it says so within a round trip; one that fails at the request takes
 /// longer, mostly.
-const STALE: Duration = Duration::from_millis(100);
+const STALE: Duration = Duration::from_secs(1);
 
 /// A request that got no response over one connection.
 struct Failed {

@@ -81,7 +81,7 @@ fn a_post_is_not_made_twice_when_the_origin_fails_at_it() {
     let origin = Origin::raw(|mut peer| {
         while let Some(request) = peer.request() {
             if request.start.starts_with("POST") {
-                std::thread::sleep(std::time::Duration::from_millis(400));
+                std::thread::sleep(std::time::Duration::from_millis(1500));
                 return;
             }
             peer.send(OK);

@@ -136,26 +136,26 @@ fn an_origin_that_never_read_the_last_request_gets_no_other() {
 }
 
 #[test]
-fn a_connection_that_still_sends_the_last_request_holds_up_no_other() {
+fn a_connection_that_still_sends_the_last_request_does_not_hold_up_the_next_for_ever() {
     let (over, wait) = channel::<()>();
     let wait = Mutex::new(wait);
     let origin = Origin::raw(move |mut peer| {
         Message::read_head(&mut peer.stream).unwrap();
-        std::thread::sleep(Duration::from_millis(40));
+        std::thread::sleep(Duration::from_millis(10));
         peer.send(OK);
         // Nothing more is read until the test is over.
         let _ = wait.lock().unwrap().recv();
     });
     // Goes before the origin does, even if the test fails.
     let held = over;
-    let manifest = Manifest { route: "timeout: 80ms", ..Manifest::default() };
+    let manifest = Manifest { route: "timeout: 30ms", ..Manifest::default() };
     let tollgate = manifest.in_front_of_url(&origin.url(), &["--workers", "1"]);
-    for length in (1..120).map(|n| n * 50_000) {
+    // How much the kernel takes is its own affair; for one of these, the rest is all in the proxy's own buffer.
+    for length in (2_000_000..6_000_000).step_by(60_000) {
         let mut client = tollgate.client();
-        let t = std::time::Instant::now();
-        let posted = client.send(post(length)).receive().status();
-        let got = tollgate.get("/").status();
-        eprintln!("{length} {posted} {got} {:?} {}", t.elapsed(), origin.connections());
+        for response in [client.send(post(length)).receive(), tollgate.get("/")] {
+            assert!(matches!(response.status(), 200 | 504), "{}", response.start);
+        }
     }
     drop(held);
 }

@@ -40,6 +40,17 @@ impl<T> Field<T> {
         }
     }
 
+    pub(super) fn is_wrong(&self) -> bool {
+        matches!(self, Field::Wrong)
+    }
+
+    pub(super) fn place(&self) -> Option<Position> {
+        match self {
+            Field::Given(_, at) => Some(*at),
+            Field::Absent | Field::Wrong => None,
+        }
+    }
+
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Field::Absent)
     }

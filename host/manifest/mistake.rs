@@ -11,6 +11,9 @@ const EXCERPT: usize = 110;
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;
 
+/// Words that a suggestion lists, if none is near.
+const LISTED: usize = 20;
+
 /// One mistake in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -181,6 +184,7 @@ pub(super) fn suggestion(word: &str, expected: &[&str]) -> String {
         None => match expected {
             [] => "there is none".to_owned(),
             [only] => format!("it can only be `{only}`"),
+            many if many.len() > LISTED => format!("there are {} others", many.len()),
             [first @ .., last] => format!("it can be `{}` or `{last}`", first.join("`, `")),
         },
     }

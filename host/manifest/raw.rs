@@ -16,7 +16,8 @@ use super::quantity::{Grace, Size, Span, Timeout};
 use super::word::{Name, Namespace, Reference, RequestMethod, RequestPath};
 use super::written::{Count, Flag, Written, allow_variable};
 
-/// A block: `#[serde(default)]` makes all its fields absent at first, `deny_unknown_fields` is for the schema.
+/// A block: `#[serde(default)]` makes all its fields absent at first, so that schemars takes none for required: those
+/// that are, are named at the block. `deny_unknown_fields` is for the schema.
 macro_rules! block {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
         #[derive(Default, Deserialize, JsonSchema)]
@@ -28,12 +29,12 @@ macro_rules! block {
 
 block! {
 /// What a Tollgate process serves, and how. A value may have `${NAME}` or `${NAME:-default}` in it: these are replaced from the environment.
+#[schemars(title = "Tollgate manifest", extend("required" = ["version", "listeners", "routes"]))]
 Document {
     /// The version of the manifest's format.
-    #[schemars(required)]
     version: Version,
     /// Where requests come in.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     listeners: Vec<Field<Listener>>,
     /// Where the process is administered; nowhere, if it is left out.
     admin: Admin,
@@ -42,7 +43,7 @@ Document {
     /// The chain of filters, in order.
     filters: Vec<Field<Filter>>,
     /// The first that matches a request serves it. What matches none is answered with 404.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     routes: Vec<Field<Route>>,
     /// How many retries there may be at a time, over all routes.
     retry_budget: RetryBudget,
@@ -55,9 +56,9 @@ Document {
 
 block! {
 /// A socket that takes traffic.
+#[schemars(extend("required" = ["address"]))]
 Listener {
     /// An IP address and a port; port 0 lets the system choose one.
-    #[schemars(required)]
     address: Written<Address>,
     /// How long clients may take.
     timeouts: ListenerTimeouts,
@@ -92,17 +93,18 @@ ListenerLimits {
 
 block! {
 /// The administration interface.
+#[schemars(extend("required" = ["address"]))]
 Admin {
     /// A loopback address, such as 127.0.0.1:9901.
-    #[schemars(required)]
     address: Written<Address>,
 }}
 
 block! {
 /// A service that requests are forwarded to.
+#[schemars(extend("required" = ["endpoints"]))]
 Upstream {
     /// Its URLs: http://, a host, and a port.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     endpoints: Vec<Field<Written<Endpoint>>>,
     /// Its label in metrics and logs; its name, if it is left out.
     provider: Written<Name>,
@@ -142,12 +144,11 @@ Pool {
 
 block! {
 /// One filter of the chain.
+#[schemars(extend("required" = ["name", "component"]))]
 Filter {
     /// What routes, logs and metrics call it.
-    #[schemars(required)]
     name: Written<Name>,
     /// `builtin:` and a name, or a path, seen from the manifest's directory.
-    #[schemars(required)]
     component: Written<Component>,
     /// Handed to the filter as it is.
     config: Settings,
@@ -180,11 +181,11 @@ Limits {
 block! {
 /// What is done with some requests: they are forwarded to `upstream`, or answered by `serve`.
 #[schemars(extend("oneOf" = [{ "required": ["upstream"] }, { "required": ["serve"] }]))]
+#[schemars(extend("required" = ["match"]))]
 Route {
     /// What logs and metrics call it; `routes[N]`, counted from 0, if it is left out.
     name: Written<Name>,
     /// Which requests; `{}` for all.
-    #[schemars(required)]
     r#match: Match,
     /// Answers from the process itself.
     serve: Serve,

@@ -2,20 +2,21 @@
 //! route that is at least as broad in host, path and methods.
 
 use super::mistake::{Fault, Findings, Position, quoted};
-use super::model::{Match, PathMatch, Route};
+use super::model::{Match, PathMatch};
 
-/// Records the routes that an earlier one shadows. `places` are where the routes are.
-pub(super) fn check(routes: &[Route], places: &[Position], findings: &Findings) {
-    for (number, (route, at)) in routes.iter().zip(places).enumerate() {
-        let earlier = routes.iter().zip(places).take(number);
-        let mut shadows = earlier.filter(|(earlier, _)| covers(&earlier.matcher, &route.matcher));
-        if let Some((earlier, earlier_at)) = shadows.next() {
-            let (name, earlier) = (quoted(&route.name), quoted(&earlier.name));
-            let fault =
-                Fault::new(format!("the route {name} can never match: {earlier} takes all of its requests"));
-            findings.add(*at, fault.help(format!("move it before line {}", earlier_at.line)));
-        }
-    }
+/// What a route matches, under which name, and where it is.
+pub(super) struct Matched {
+    pub(super) name: String,
+    pub(super) matcher: Match,
+    pub(super) at: Position,
+}
+
+/// Records the route if one of the earlier ones takes all that it matches.
+pub(super) fn check(route: &Matched, earlier: &[Matched], findings: &Findings) {
+    let Some(first) = earlier.iter().find(|first| covers(&first.matcher, &route.matcher)) else { return };
+    let (name, earlier) = (quoted(&route.name), quoted(&first.name));
+    let fault = Fault::new(format!("the route {name} can never match: {earlier} takes all of its requests"));
+    findings.add(route.at, fault.help(format!("move it before line {}", first.at.line)));
 }
 
 fn covers(broad: &Match, narrow: &Match) -> bool {

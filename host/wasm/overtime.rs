@@ -63,6 +63,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(40);
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "no worker runs here")]
     fn a_thread_that_stood_still_goes_on_and_one_that_ran_does_not() {
         let mut overtime = Overtime::new(LIMIT);
         assert!(matches!(overtime.decide(), UpdateDeadline::Continue(41)));
