@@ -63,7 +63,8 @@ impl Conclusion {
             requestId = exchange.id,
             provider = exchange.names.provider,
             statusCode = self.status.as_u16(),
-            duration = exchange.started.elapsed().as_secs_f64() * 1000.0,
+            // Milliseconds, to the microsecond.
+            duration = exchange.started.elapsed().as_micros() as f64 / 1000.0,
             method = exchange.request.method.as_str(),
             path = exchange.request.uri.path(),
             route = exchange.names.route,

@@ -74,19 +74,28 @@ impl Shutdown {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
-    /// Listens for SIGTERM and SIGINT from now on. Needs a runtime.
+    /// Listens for SIGTERM, SIGINT and SIGHUP from now on. Needs a runtime.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let [terminate, interrupt, hangup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt?, hangup: hangup? })
     }
 
-    /// Ready at the next of them.
+    /// Ready at the next that ends the process. SIGHUP does not: a terminal that closes, or somebody who expects a
+    /// reload, must not cut traffic.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: this version does not reload; restart to apply a changed manifest");
+                }
+            }
         }
     }
 

@@ -235,7 +235,10 @@ fn mismatch(then: Then, got: &str, seen: &[Seen]) -> Option<String> {
     let (fits, expected): (bool, &[_]) = match then {
         Forwarded(requests) => (true, requests),
         Last(requests) => (statuses >= requests.len(), requests),
-        Refused => (["HTTP/1.1 400", "HTTP/1.0 400", "HTTP/1.1 431"].iter().any(|status| got.starts_with(status)), &[]),
+        Refused => (
+            ["HTTP/1.1 400", "HTTP/1.0 400", "HTTP/1.1 431"].iter().any(|status| got.starts_with(status)),
+            &[],
+        ),
         Cut => (!got.contains(" 200 "), &[]),
     };
     let expected: Vec<_> =

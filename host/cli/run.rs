@@ -52,7 +52,7 @@ impl Run {
         let engine = engine(cache)?;
         let host = host(&manifest.telemetry.namespace)?;
         let _sampling = host.pressure.keep_sampling().map_err(|error| error.to_string())?;
-        tracing::info!(filters = manifest.filters.len(), "compiling filters");
+        tracing::info!(filters = manifest.filters.len(), "loading filters");
         let assembly = Assembly::new(manifest, &engine, &host).map_err(|all| list(&all, &name))?;
         let workers = self.workers.map_or_else(cores, usize::from);
         let budget = RetryBudget::new(&assembly.manifest.retry_budget, host.telemetry.clone());
@@ -185,19 +185,28 @@ fn bind_all(manifest: &Manifest, workers: usize) -> Result<Vec<Vec<std::net::Tcp
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &manifest.listeners {
         let mut address = listener.address;
-        let failed = |error: std::io::Error| format!("cannot listen on {address}: {error}");
         if address.port() != 0 {
-            drop(worker::probe(address).map_err(failed)?);
+            drop(worker::probe(address).map_err(|error| unbound(address, &error))?);
         }
         for of_worker in &mut sockets {
-            let socket =
-                worker::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+            let socket = worker::bind(address).map_err(|error| unbound(address, &error))?;
             // Port 0 is chosen once, and the others join it.
             address = socket.local_addr().map_err(|error| error.to_string())?;
             of_worker.push(socket);
         }
     }
     Ok(sockets)
+}
+
+fn unbound(address: SocketAddr, error: &std::io::Error) -> String {
+    let help = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "; something listens there already: choose another port, for example with --listen"
+        }
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 are for the privileged",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{help}")
 }
 
 fn addresses(sockets: &[Vec<std::net::TcpListener>]) -> Vec<SocketAddr> {

@@ -22,7 +22,7 @@ const MAX_HEAD: usize = 64 << 10;
 /// How long a connection from the pool may take to be ready. One that was given back a moment ago still has a turn of
 /// its task to come; one that cannot get rid of its last request, because the upstream answered without reading it,
 /// would keep the next one waiting for as long.
-const SETTLE: Duration = Duration::from_secs(3600);
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// A connection to an upstream.
 #[derive(Debug)]

@@ -230,8 +230,10 @@ fn an_answer_that_does_not_come_in_time_is_retried() {
             }
         }
     });
-    assert_eq!(start(&origin, QUICK, "timeouts: {response: 100ms}").get("/").text(), "at last");
-    assert_eq!(origin.requests(), 2);
+    let tollgate = start(&origin, QUICK, "timeouts: {response: 1s}");
+    assert_eq!(tollgate.get("/").text(), "at last");
+    let retried = "tollgate_retries_requested_total{provider=\"main\",reason=\"timed_out\"}";
+    assert_eq!(tollgate.metric(retried), 1.0);
 }
 
 #[test]
@@ -257,5 +259,5 @@ fn when_no_retry_helps_the_client_is_told_what_happened_last() {
         let series = format!("tollgate_retries_requested_total{{provider=\"main\",reason=\"{reason}\"}}");
         assert_eq!(tollgate.metric(&series), 2.0, "{reason}");
     }
-    assert_eq!((silent.requests(), resets.requests()), (3, 3));
+    assert_eq!(resets.requests(), 3);
 }
