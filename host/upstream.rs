@@ -92,7 +92,7 @@ impl Upstream {
             self.counters.connection(ConnectionEvent::Reused);
             match self.exchange(lease, body, deadline, &make).await {
                 Err(failed) if failed.is_stale(begun) && body.can_replay() => {
-                    self.counters.connection(ConnectionEvent::Stale)
+                    self.counters.connection(ConnectionEvent::Stale);
                 }
                 done => return done.map_err(|failed| failed.error),
             }

@@ -90,7 +90,10 @@ fn in_front_of(nginx: &Nginx) -> Tollgate {
 
 fn ask(client: &mut Client, method: &str, fields: &str) -> Message {
     let head = method == "HEAD";
-    client.send(format!("{method} /file HTTP/1.1\r\nhost: t\r\n{fields}\r\n")).try_receive(head).expect("a response")
+    client
+        .send(format!("{method} /file HTTP/1.1\r\nhost: t\r\n{fields}\r\n"))
+        .try_receive(head)
+        .expect("a response")
 }
 
 #[test]
@@ -105,7 +108,9 @@ fn nginx_serves_a_file_whole_in_ranges_by_head_and_by_tag() {
     assert_eq!((range.status(), range.field("content-range")), (206, Some("bytes 1000000-2999999/5000003")));
     assert!(range.body == file[1_000_000..3_000_000]);
     let ranges = ask(&mut client, "GET", "range: bytes=0-1,-2\r\n");
-    assert!(ranges.status() == 206 && ranges.field("content-type").unwrap().starts_with("multipart/byteranges"));
+    assert!(
+        ranges.status() == 206 && ranges.field("content-type").unwrap().starts_with("multipart/byteranges")
+    );
     assert_eq!(ask(&mut client, "GET", "range: bytes=6000000-\r\n").status(), 416);
     let head = ask(&mut client, "HEAD", "");
     assert_eq!((head.status(), head.field("content-length")), (200, Some("5000003")));
@@ -123,7 +128,9 @@ fn nginx_takes_what_curl_uploads() {
     let tollgate = in_front_of(&nginx);
     let sent = nginx.directory.join("to-send");
     std::fs::write(&sent, &file).unwrap();
-    for (name, options) in [("plain", &[][..]), ("chunked", &["-H", "transfer-encoding: chunked"]), ("old", &["--http1.0"])] {
+    for (name, options) in
+        [("plain", &[][..]), ("chunked", &["-H", "transfer-encoding: chunked"]), ("old", &["--http1.0"])]
+    {
         let mut arguments = vec!["-T", sent.to_str().unwrap(), "-o", "/dev/null", "-w", "%{http_code}"];
         arguments.extend(options);
         let output = curl(&tollgate, &format!("/upload/{name}"), &arguments);
@@ -138,10 +145,14 @@ fn curl_reads_every_kind_of_answer() {
     let nginx = Nginx::start(&file);
     let tollgate = in_front_of(&nginx);
     let head = text(&curl(&tollgate, "/file", &["-I"]));
-    assert!(head.starts_with("HTTP/1.1 200") && head.to_lowercase().contains("content-length: 5000003"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.to_lowercase().contains("content-length: 5000003"),
+        "{head}"
+    );
     assert!(curl(&tollgate, "/file", &["--http1.0"]).stdout == file);
     assert!(curl(&tollgate, "/file", &[]).stdout == file);
-    let codes = curl(&tollgate, "/file", &["-r", "0-9", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]);
+    let codes =
+        curl(&tollgate, "/file", &["-r", "0-9", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]);
     assert_eq!(text(&codes), "206 10");
 }
 

@@ -154,7 +154,8 @@ fn a_connection_that_still_sends_the_last_request_does_not_hold_up_the_next_for_
     for length in (2_000_000..6_000_000).step_by(60_000) {
         let mut client = tollgate.client();
         for response in [client.send(post(length)).receive(), tollgate.get("/")] {
-            assert!(matches!(response.status(), 200 | 504), "{}", response.start);
+            // What matters is that there is an answer: on a busy machine, the time may be over at any point.
+            assert!(matches!(response.status(), 200 | 408 | 504), "{}", response.start);
         }
     }
     drop(held);

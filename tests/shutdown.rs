@@ -52,7 +52,10 @@ fn what_is_under_way_finishes_and_nothing_new_begins() {
 
 #[test]
 fn a_stream_and_an_upload_that_are_under_way_finish() {
-    let (origin, questions, go) = waiting("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n", "4\r\nlast\r\n0\r\n\r\n");
+    let (origin, questions, go) = waiting(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        "4\r\nlast\r\n0\r\n\r\n",
+    );
     let mut tollgate = Manifest::default().in_front_of(&origin);
     let mut client = tollgate.client();
     client.send("GET / HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -79,7 +82,8 @@ fn a_stream_and_an_upload_that_are_under_way_finish() {
 #[test]
 fn what_does_not_end_in_time_is_cut_and_counted() {
     let (origin, questions, _go) = waiting("", OK);
-    let mut tollgate = Manifest { process: "shutdown-timeout: 300ms", ..Manifest::default() }.in_front_of(&origin);
+    let mut tollgate =
+        Manifest { process: "shutdown-timeout: 300ms", ..Manifest::default() }.in_front_of(&origin);
     let mut client = tollgate.client();
     client.send("GET / HTTP/1.1\r\nhost: t\r\n\r\n");
     questions.recv_timeout(PATIENCE).unwrap();
@@ -107,7 +111,8 @@ fn a_second_signal_ends_the_wait() {
 #[test]
 fn a_client_that_keeps_half_a_head_does_not_keep_the_process() {
     let origin = Origin::working();
-    let mut tollgate = Manifest { listener: "timeouts: {header: 500ms}", ..Manifest::default() }.in_front_of(&origin);
+    let mut tollgate =
+        Manifest { listener: "timeouts: {header: 500ms}", ..Manifest::default() }.in_front_of(&origin);
     let mut client = tollgate.client();
     client.send("GET / HTTP/1.1\r\nhost:");
     tollgate.signal("TERM");

@@ -188,7 +188,7 @@ fn the_process_is_measured() {
 #[test]
 fn a_namespace_must_be_able_to_begin_a_name() {
     for bad in ["", "1a", "a-b", "a b", "ä", &"a".repeat(65)] {
-        let error = Telemetry::new(bad).err().expect("must be refused").to_string();
+        let error = Telemetry::new(bad).expect_err("must be refused").to_string();
         assert!(error.contains("is no metrics namespace"), "{error}");
     }
     assert!(Telemetry::new(&"a".repeat(64)).is_ok());

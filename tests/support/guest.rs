@@ -8,14 +8,6 @@ use wit_parser::Resolve;
 
 use super::tollgate::directory;
 
-/// Builds the guest `tests/guests/NAME.wat`, which exports the phases of `interfaces` (such as `on-request`); the path
-/// of the module.
-pub fn build(name: &str, interfaces: &[&str]) -> PathBuf {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests").join(name).with_extension("wat");
-    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    build_text(name, &text, interfaces)
-}
-
 /// Builds a guest from WebAssembly text.
 pub fn build_text(name: &str, text: &str, interfaces: &[&str]) -> PathBuf {
     let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,6 +1,6 @@
 //! HTTP/1.1 messages as a test sees them: read byte by byte, with no library that could hide what came.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 /// A request or a response.
 #[derive(Debug, Clone, Default)]
@@ -26,15 +26,6 @@ impl Message {
     pub fn read_request(stream: &mut impl BufRead) -> Option<Self> {
         let mut message = Self::read_head(stream)?;
         if message.field("transfer-encoding").is_some() || message.field("content-length").is_some() {
-            message.read_content(stream);
-        }
-        Some(message)
-    }
-
-    /// Reads a final response with its content; `head` if it answers HEAD.
-    pub fn read_response(stream: &mut impl BufRead, head: bool) -> Option<Self> {
-        let mut message = Self::read_head(stream)?;
-        if !head && !matches!(message.status(), 204 | 304) {
             message.read_content(stream);
         }
         Some(message)
