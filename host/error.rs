@@ -104,6 +104,11 @@ impl Error {
         }
     }
 
+    /// True if it cannot be known where the request ends: what follows on the client's connection must not be read.
+    pub fn ends_connection(self) -> bool {
+        matches!(self, Self::BadRequest(_) | Self::BodyBroken | Self::BodyStalled)
+    }
+
     /// The answer. It says nothing of the inside: that is in the log, under the same request id.
     pub fn reply(self) -> Reply {
         Reply::error(self.status(), self.code(), self.to_string())

@@ -237,7 +237,10 @@ fn stream(
 fn reply(mut conclusion: Box<Conclusion>, format: ErrorFormat) -> Response<ResponseBody> {
     let exchange = &mut conclusion.run.exchange;
     let reply = exchange.reply.clone().unwrap_or_else(|| Error::FilterFailed.reply());
-    let rendered = reply.render(format, &exchange.id);
+    let mut rendered = reply.render(format, &exchange.id);
+    if let Some(error) = conclusion.run.error {
+        close_after(error, rendered.headers_mut());
+    }
     conclusion.replied(rendered.status());
     rendered.map(|body| ResponseBody::Whole(body, Some(conclusion)))
 }
@@ -246,7 +249,16 @@ fn reply(mut conclusion: Box<Conclusion>, format: ErrorFormat) -> Response<Respo
 fn refuse(worker: &Worker, error: Error, id: &str) -> Response<ResponseBody> {
     worker.unrouted.request(error.status().as_u16(), std::time::Duration::ZERO);
     worker.unrouted.error(error.kind());
-    error.reply().render(ErrorFormat::Problem, id).map(|body| ResponseBody::Whole(body, None))
+    let mut response = error.reply().render(ErrorFormat::Problem, id);
+    close_after(error, response.headers_mut());
+    response.map(|body| ResponseBody::Whole(body, None))
+}
+
+/// Has `hyper` close the connection after the answer, if the error asks for it.
+fn close_after(error: Error, headers: &mut HeaderMap) {
+    if error.ends_connection() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn health(worker: &Worker, head: &request::Parts) -> Option<Response<ResponseBody>> {

@@ -200,7 +200,7 @@ fn interim_responses_go_to_clients_that_know_them() {
     }
     let mut old = tollgate.client();
     let response = String::from_utf8(old.send("GET / HTTP/1.0\r\nhost: t\r\n\r\n").rest()).unwrap();
-    assert!(response.starts_with("HTTP/1.0 200") && !response.contains("103"), "{response}");
+    assert!(response.starts_with("HTTP/1.0 200") && !response.contains("Early Hints"), "{response}");
 }
 
 #[test]
@@ -269,6 +269,27 @@ fn our_own_answers_have_the_shape_that_the_route_asks_for() {
     );
     let answer = manifest("anthropic").get("/").json();
     assert_eq!((&answer["type"], &answer["error"]["type"]), (&"error".into(), &"api_error".into()));
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_in_every_shape() {
+    let origin = Origin::working();
+    let filters =
+        "filters:\n  - {name: reader, component: builtin:validation, limits: {memory: 128MiB, time: 5s}}";
+    let refused = |shape: &str| {
+        let route = format!("body-limit: 8, errors: {shape}");
+        let tollgate =
+            Manifest { route: &route, process: filters, ..Manifest::default() }.in_front_of(&origin);
+        let response = tollgate.post("/", "[1, 2, 3, 4]");
+        assert_eq!(response.status(), 413, "{shape}");
+        response.json()
+    };
+    assert_eq!(refused("problem")["code"], "body_too_large");
+    assert_eq!(refused("plain")["error"], "The request's body is larger than this route allows");
+    let error = refused("openai")["error"].clone();
+    assert_eq!((&error["type"], &error["code"]), (&"invalid_request_error".into(), &"body_too_large".into()));
+    assert_eq!(refused("anthropic")["error"]["type"], "request_too_large");
+    assert_eq!(origin.connections(), 0);
 }
 
 #[test]

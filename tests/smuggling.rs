@@ -235,16 +235,20 @@ fn mismatch(then: Then, got: &str, seen: &[Seen]) -> Option<String> {
     let (fits, expected): (bool, &[_]) = match then {
         Forwarded(requests) => (true, requests),
         Last(requests) => (statuses >= requests.len(), requests),
-        Refused => (
-            ["HTTP/1.1 400", "HTTP/1.0 400", "HTTP/1.1 431"].iter().any(|status| got.starts_with(status)),
-            &[],
-        ),
+        Refused => (is_refusal(got), &[]),
         Cut => (!got.contains(" 200 "), &[]),
     };
     let expected: Vec<_> =
         expected.iter().map(|(start, body)| Seen::Whole((*start).into(), (*body).into())).collect();
     (!fits || seen != expected)
         .then(|| format!("expected {then:?}\n  the client got {got:?}\n  the origin saw {seen:?}"))
+}
+
+/// Said in so many words, and with the connection's end announced.
+fn is_refusal(got: &str) -> bool {
+    let refused =
+        ["HTTP/1.1 400 ", "HTTP/1.0 400 ", "HTTP/1.1 431 "].iter().any(|status| got.starts_with(status));
+    refused && (got.starts_with("HTTP/1.0") || got.to_lowercase().contains("\r\nconnection: close\r\n"))
 }
 
 /// The origin: notes what it reads, and answers each whole request with its first line.
