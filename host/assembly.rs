@@ -51,17 +51,22 @@ pub enum Problem {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "filter `{}`: ", self.filter)?;
-        match &self.problem {
-            Problem::UnknownBuiltin(name) => {
+        write!(f, "filter `{}`: {}", self.filter, self.problem)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownBuiltin(name) => {
                 write!(f, "there is no builtin filter `{name}`; there are {}", builtin_names().join(", "))
             }
-            Problem::Unreadable(why) => f.write_str(why),
-            Problem::Unfit(error) => error.fmt(f),
-            Problem::Unstartable(fault) if fault.kind == crate::telemetry::FaultKind::Config => {
+            Self::Unreadable(why) => f.write_str(why),
+            Self::Unfit(error) => error.fmt(f),
+            Self::Unstartable(fault) if fault.kind == crate::telemetry::FaultKind::Config => {
                 write!(f, "it refuses its configuration: {}", fault.message)
             }
-            Problem::Unstartable(fault) => write!(f, "it cannot be started: {fault}"),
+            Self::Unstartable(fault) => write!(f, "it cannot be started: {fault}"),
         }
     }
 }
@@ -129,12 +134,7 @@ pub fn builtin_names() -> Vec<&'static str> {
 /// The bytes of the filter that `reference` names: `builtin:NAME`, or a file.
 pub fn find_filter(reference: &str) -> Result<Vec<u8>, String> {
     match reference.strip_prefix("builtin:") {
-        Some(name) => match builtin(name) {
-            Ok(bytes) => Ok(bytes.to_vec()),
-            Err(_) => {
-                Err(format!("there is no builtin filter `{name}`; there are {}", builtin_names().join(", ")))
-            }
-        },
+        Some(name) => builtin(name).map(<[u8]>::to_vec).map_err(|problem| problem.to_string()),
         None => read_filter(Path::new(reference)),
     }
 }
