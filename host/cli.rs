@@ -9,10 +9,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::manifest::{self, Manifest};
-use crate::wasm::Engine;
+use crate::wasm::{Door, Engine};
 
 /// An HTTP data plane whose policies are WebAssembly components.
 ///
@@ -23,9 +23,26 @@ use crate::wasm::Engine;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    wasm: Wasm,
+}
+
+/// How filters are compiled and called.
+#[derive(Debug, Args)]
+struct Wasm {
     /// Where compiled filters are kept between runs [default: $XDG_CACHE_HOME/tollgate or ~/.cache/tollgate]
     #[arg(long, global = true, value_name = "DIR", env = "TOLLGATE_CACHE")]
     cache: Option<PathBuf>,
+    /// How filters are called: `direct` where that can be, or all through the slower `component` layer, to compare
+    #[arg(
+        long,
+        global = true,
+        value_name = "DOOR",
+        env = "TOLLGATE_DOOR",
+        default_value = "direct",
+        hide = true
+    )]
+    door: Door,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,11 +65,11 @@ enum Command {
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let cache = arguments.cache.or_else(default_cache);
+    let wasm = arguments.wasm;
     let done = match arguments.command {
-        Command::Run(run) => run.run(cache),
-        Command::Check(check) => check.run(cache),
-        Command::Inspect(inspect) => inspect.run(cache),
+        Command::Run(run) => run.run(&wasm),
+        Command::Check(check) => check.run(&wasm),
+        Command::Inspect(inspect) => inspect.run(&wasm),
         Command::Schema => print(&format!("{:#}\n", manifest::json_schema())),
         Command::Completions { shell } => completions(shell),
     };
@@ -92,11 +109,13 @@ fn read_manifest(path: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -
     manifest::parse(&text, &name, env).map_err(|mistakes| mistakes.to_string())
 }
 
-fn engine(cache: Option<PathBuf>) -> Result<std::sync::Arc<Engine>, String> {
+fn engine(wasm: &Wasm) -> Result<std::sync::Arc<Engine>, String> {
     // Wasmtime wants an absolute path.
+    let cache = wasm.cache.clone().or_else(default_cache);
     let cache = cache.and_then(|directory| std::path::absolute(directory).ok());
     let usable = cache.filter(|directory| std::fs::create_dir_all(directory).is_ok());
-    Engine::new(usable.as_deref()).map_err(|error| format!("WebAssembly cannot run here: {error:#}"))
+    Engine::new(usable.as_deref(), wasm.door)
+        .map_err(|error| format!("WebAssembly cannot run here: {error:#}"))
 }
 
 fn default_cache() -> Option<PathBuf> {

@@ -4,7 +4,11 @@
 //! an instance, so that a trap stays in its filter; epochs for time limits; the exchange moved into the store for the
 //! length of a call. Figures are in the contract's draft notes and will be beside the benchmark.
 
+mod abi;
 mod bindings;
+mod component;
+mod direct;
+mod doors;
 mod engine;
 mod fault;
 mod guest;
@@ -17,37 +21,42 @@ mod program;
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::Linker;
+use wasmtime::component as components;
 
 pub use bindings::health::Status as HealthStatus;
 pub use bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
 pub use fault::Fault;
 pub use guest::{Filter, Host};
 pub use instance::Instance;
-pub use program::{Import, LoadError, Program};
+pub use program::{Door, Import, LoadError, Program};
 
 /// Compiles filters, and makes their time limits tick.
 pub struct Engine {
     engine: wasmtime::Engine,
-    linker: Linker<guest::Guest>,
+    linkers: program::Linkers,
     _ticker: engine::Ticker,
 }
 
 impl Engine {
-    /// An engine that keeps what it compiled under `cache`, if given. It fails where the machine has no address space
-    /// to give, or the cache's directory cannot be made.
-    pub fn new(cache: Option<&Path>) -> wasmtime::Result<Arc<Self>> {
+    /// An engine that keeps what it compiled under `cache`, if given, and opens the direct door to filters that fit
+    /// through it, unless `door` is [`Door::Component`]. It fails where the machine has no address space to give, or the
+    /// cache's directory cannot be made.
+    pub fn new(cache: Option<&Path>, door: Door) -> wasmtime::Result<Arc<Self>> {
         let engine = wasmtime::Engine::new(&engine::config(cache)?)?;
-        let mut linker = Linker::new(&engine);
-        bindings::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+        let mut component = components::Linker::new(&engine);
+        doors::component(&mut component)?;
+        let mut direct = Linker::new(&engine);
+        doors::direct(&mut direct)?;
+        let linkers = program::Linkers { component, direct: Some(direct).filter(|_| door == Door::Direct) };
         let ticker = engine::Ticker::start(&engine)?;
-        Ok(Arc::new(Self { engine, linker, _ticker: ticker }))
+        Ok(Arc::new(Self { engine, linkers, _ticker: ticker }))
     }
 
     /// Compiles a component, or a core module that carries its component type, and checks it against the contract.
     /// Compiling takes a moment (a second a megabyte, on one core): not on a worker.
     pub fn load(&self, bytes: &[u8]) -> Result<Program, LoadError> {
-        Program::load(&self.engine, &self.linker, bytes)
+        Program::load(&self.engine, &self.linkers, bytes)
     }
 }
 

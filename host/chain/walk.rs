@@ -178,7 +178,7 @@ impl Run {
     pub fn on_response_chunk(&mut self, mut chunk: Bytes, last: bool) -> Chunk {
         let (walks, chain) = (self.walks.clone(), self.chain.clone());
         for link in links(&chain, &walks.response_chunk) {
-            let call = |i: &mut Instance, e: &mut Box<Exchange>| i.on_response_chunk(e, chunk.to_vec(), last);
+            let call = |i: &mut Instance, e: &mut Box<Exchange>| i.on_response_chunk(e, &chunk, last);
             let answer = link.call(Phase::OnResponseChunk, &mut self.exchange, &mut self.fresh, call);
             self.exchange.reply = None;
             match answer {

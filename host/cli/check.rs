@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Done, engine, print, read_manifest};
+use super::{Done, Wasm, engine, print, read_manifest};
 use crate::assembly::{Assembly, Refusal};
 use crate::health::Board;
 use crate::pressure::Pressure;
@@ -20,13 +20,13 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(self, cache: Option<PathBuf>) -> Done {
+    pub(super) fn run(self, wasm: &Wasm) -> Done {
         // A filter that panics while it is configured says why in the log.
         crate::logs::to_stderr();
         let manifest = read_manifest(&self.file, &|name| std::env::var(name).ok())?;
         let host = host(&manifest.telemetry.namespace)?;
         let assembly =
-            Assembly::new(manifest, &*engine(cache)?, &host).map_err(|all| list(&all, &self.file))?;
+            Assembly::new(manifest, &*engine(wasm)?, &host).map_err(|all| list(&all, &self.file))?;
         let (filters, routes) = (assembly.entries.len(), assembly.manifest.routes.len());
         print(&format!("{}: good, with {filters} filters and {routes} routes\n", self.file.display()))?;
         Ok(ExitCode::SUCCESS)

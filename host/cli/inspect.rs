@@ -1,12 +1,11 @@
 //! `tollgate inspect`: what a filter is, without running it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{Done, engine, print};
+use super::{Done, Wasm, engine, print};
 use crate::assembly::find_filter;
 use crate::wasm::Program;
 
@@ -20,9 +19,9 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) fn run(self, cache: Option<PathBuf>) -> Done {
+    pub(super) fn run(self, wasm: &Wasm) -> Done {
         let bytes = find_filter(&self.filter)?;
-        let program = engine(cache)?.load(&bytes).map_err(|error| format!("{}: {error}", self.filter))?;
+        let program = engine(wasm)?.load(&bytes).map_err(|error| format!("{}: {error}", self.filter))?;
         print(&if self.json { self.as_json(&program) } else { self.as_text(&program) })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -33,11 +32,12 @@ impl Inspect {
             phases.insert(0, "configure");
         }
         format!(
-            "filter    {}\nsize      {} bytes\ndigest    sha256:{}\ncontract  {}\nphases    {}\nimports   {}\n",
+            "filter    {}\nsize      {} bytes\ndigest    sha256:{}\ncontract  {}\ndoor      {}\nphases    {}\nimports   {}\n",
             self.filter,
             program.size,
             program.digest,
             program.contract(),
+            program.door().as_str(),
             phases.join("\n          "),
             program.imports.join("\n          "),
         )
@@ -50,6 +50,7 @@ impl Inspect {
             "size": program.size,
             "digest": format!("sha256:{}", program.digest),
             "contract": program.contract(),
+            "door": program.door().as_str(),
             "configurable": program.has_lifecycle,
             "phases": phases,
             "imports": program.imports,

@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::task::LocalSet;
 
 use super::check::{host, list};
-use super::{Done, engine, read_manifest};
+use super::{Done, Wasm, engine, read_manifest};
 use crate::admin::{self, Admin};
 use crate::assembly::Assembly;
 use crate::attempt::RetryBudget;
@@ -44,12 +44,12 @@ pub(super) struct Run {
 const EMBEDDED: &str = "(embedded default)";
 
 impl Run {
-    pub(super) fn run(self, cache: Option<PathBuf>) -> Done {
+    pub(super) fn run(self, wasm: &Wasm) -> Done {
         let demo = self.start_demo()?;
         let manifest = self.manifest(demo.as_ref())?;
         let name = self.manifest.clone().unwrap_or_else(|| EMBEDDED.into());
         let _logs = logs::start(&manifest.telemetry.log);
-        let engine = engine(cache)?;
+        let engine = engine(wasm)?;
         let host = host(&manifest.telemetry.namespace)?;
         let _sampling = host.pressure.keep_sampling().map_err(|error| error.to_string())?;
         tracing::info!(filters = manifest.filters.len(), "loading filters");

@@ -1,12 +1,11 @@
-//! What `wasmtime` generates from `wit/`, behind one door: the traits that `imports` implements, and the types that
-//! phases take and return. Nothing else in the house names the generated modules.
+//! What `wasmtime` generates from `wit/`, behind one door: the types that phases and imports take and
+//! return. Nothing else in the house names the generated modules.
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "wit",
         world: "tollgate:filter/imports",
-        imports: { default: trappable },
         with: {
             "tollgate:filter/state.cell": crate::state::Cell,
             "tollgate:filter/metrics.counter": crate::wasm::imports::Counter,
@@ -15,7 +14,4 @@ mod generated {
     });
 }
 
-pub(super) use generated::Imports;
-pub(super) use generated::tollgate::filter::{
-    body, clock, exchange, health, log, metrics, pressure, random, reply, request, response, state, types,
-};
+pub(super) use generated::tollgate::filter::{body, health, log, pressure, types};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 
+use super::abi::Linear;
 use super::limiter::Limiter;
 use super::overtime::Overtime;
 use crate::exchange::Exchange;
@@ -56,6 +57,10 @@ pub(super) struct Guest {
     pub(super) table: ResourceTable,
     pub(super) limiter: Limiter,
     pub(super) overtime: Overtime,
+    /// A core module's memory, once it is instantiated; the component layer keeps a component's.
+    pub(super) linear: Option<Linear>,
+    /// The guest is making room for what it gets, and may not call the host meanwhile.
+    pub(super) is_lowering: bool,
 }
 
 /// How many handles (cells, counters, gauges) an instance may hold open at once.
@@ -72,6 +77,8 @@ impl Guest {
             exchange: Box::new(Exchange::vacant()),
             in_hand: false,
             table,
+            linear: None,
+            is_lowering: false,
         }
     }
 
@@ -86,6 +93,11 @@ impl Guest {
     pub(super) fn swap(&mut self, exchange: &mut Box<Exchange>) {
         std::mem::swap(&mut self.exchange, exchange);
         self.in_hand = !self.in_hand;
+    }
+
+    /// Where the guest's arena is, if it keeps one.
+    pub(super) fn arena(&self) -> Option<u32> {
+        self.linear.as_ref().and_then(|linear| linear.arena)
     }
 
     /// The exchange in hand. Calling for it outside a phase is an error of the guest: it traps.

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use wasmtime::Module;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{self, Component};
+use wasmtime::{Linker, Module, Store};
 
 use super::fault::one_line;
 use super::guest::Guest;
-use super::instance;
+use super::instance::Phases;
+use super::{component as layer, direct};
 use crate::phase::Phase;
 
 /// The package whose interfaces are the contract, and the version that this host speaks.
@@ -108,33 +109,131 @@ pub struct Program {
     pub phases: Vec<Phase>,
     /// True if it wants to be configured.
     pub has_lifecycle: bool,
-    pub(super) pre: InstancePre<Guest>,
-    pub(super) exports: Vec<(Phase, ComponentExportIndex)>,
+    linked: Linked,
+}
+
+/// The code, behind one of the doors.
+#[derive(Clone)]
+enum Linked {
+    Direct(direct::Linked),
+    Component(layer::Linked),
+}
+
+/// How the host and a filter talk to each other. The contract is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Door {
+    /// Straight to the core module: for a component that holds one, and imports nothing but the contract.
+    Direct,
+    /// Through the component layer: for every other.
+    Component,
+}
+
+impl Door {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Component => "component",
+        }
+    }
+}
+
+/// What programs are linked with.
+pub(super) struct Linkers {
+    pub(super) component: component::Linker<Guest>,
+    /// None: every filter goes through the component layer.
+    pub(super) direct: Option<Linker<Guest>>,
+}
+
+/// A phase, and the interface that exports it, by its full name.
+pub(super) struct Exported {
+    pub(super) interface: String,
+    pub(super) phase: Phase,
 }
 
 impl Program {
     pub(super) fn load(
         engine: &wasmtime::Engine,
-        linker: &Linker<Guest>,
+        linkers: &Linkers,
         bytes: &[u8],
     ) -> Result<Self, LoadError> {
         let component = as_component(engine, bytes)?;
-        let component =
-            Component::new(engine, &component).map_err(|error| LoadError::Invalid(one_line(&error)))?;
-        let imports = check_imports(engine, &component)?;
-        let phases = check_exports(engine, &component)?;
-        let pre =
-            linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(one_line(&error)))?;
-        let exports = find_exports(&pre)?;
-        let has_lifecycle = exports.iter().any(|(phase, _)| *phase == Phase::Configure);
+        let plain = linkers.direct.as_ref().zip(direct::Plain::of(&component));
+        // Types are checked on the component layer either way, which knows all about them.
+        let typed = plain.as_ref().map_or(&*component, |(_, plain)| &plain.outline);
+        let typed = Typed::new(engine, &linkers.component, typed)?;
+        let direct = match &plain {
+            Some((linker, plain)) => {
+                direct::Linked::new(linker, &compile(Module::new(engine, &plain.module))?, &typed.exported)
+            }
+            None => None,
+        };
+        let Typed { imports, phases, exported, linked } = typed;
+        let linked = match (direct, plain) {
+            (Some(linked), _) => Linked::Direct(linked),
+            (None, None) => Linked::Component(linked),
+            (None, Some(_)) => Linked::Component(Typed::new(engine, &linkers.component, &component)?.linked),
+        };
+        let has_lifecycle = exported.iter().any(|export| export.phase == Phase::Configure);
         let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, pre, exports })
+        Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, linked })
     }
 
     /// The version of the contract that it speaks.
     pub fn contract(&self) -> &'static str {
         VERSION
     }
+
+    /// How it is called.
+    pub fn door(&self) -> Door {
+        match self.linked {
+            Linked::Direct(_) => Door::Direct,
+            Linked::Component(_) => Door::Component,
+        }
+    }
+
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        match &self.linked {
+            Linked::Direct(linked) => linked.module().engine(),
+            Linked::Component(linked) => linked.pre.engine(),
+        }
+    }
+
+    pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Box<dyn Phases>> {
+        match &self.linked {
+            Linked::Direct(linked) => linked.instantiate(store),
+            Linked::Component(linked) => linked.instantiate(store),
+        }
+    }
+}
+
+/// A component whose type is the contract's.
+struct Typed {
+    imports: Vec<Import>,
+    phases: Vec<Phase>,
+    exported: Vec<Exported>,
+    linked: layer::Linked,
+}
+
+impl Typed {
+    fn new(
+        engine: &wasmtime::Engine,
+        linker: &component::Linker<Guest>,
+        bytes: &[u8],
+    ) -> Result<Self, LoadError> {
+        let component = compile(Component::new(engine, bytes))?;
+        let imports = check_imports(engine, &component)?;
+        let phases = check_exports(engine, &component)?;
+        let pre =
+            linker.instantiate_pre(&component).map_err(|error| LoadError::WrongType(one_line(&error)))?;
+        let exported = exported(&component);
+        let linked = layer::Linked::new(pre, &exported)?;
+        Ok(Self { imports, phases, exported, linked })
+    }
+}
+
+fn compile<T>(compiled: wasmtime::Result<T>) -> Result<T, LoadError> {
+    compiled.map_err(|error| LoadError::Invalid(one_line(&error)))
 }
 
 impl fmt::Debug for Program {
@@ -214,26 +313,17 @@ fn speaks(version: &str) -> bool {
     version.strip_prefix("0.1.").is_some_and(|patch| patch.chars().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Where the functions of the exported phases are. Each has the contract's type.
-fn find_exports(pre: &InstancePre<Guest>) -> Result<Vec<(Phase, ComponentExportIndex)>, LoadError> {
-    let component = pre.component();
-    let mut found = Vec::new();
+/// The phases that a component exports, and its `configure`.
+fn exported(component: &Component) -> Vec<Exported> {
     let lifecycle: (&str, &[Phase]) = (LIFECYCLE, &[Phase::Configure]);
+    let mut found = Vec::new();
     for (interface, phases) in PHASES.into_iter().chain([lifecycle]) {
-        let full = format!("{PACKAGE}{interface}@{VERSION}");
-        let Some(instance) = component.get_export_index(None, &full) else { continue };
-        for phase in phases {
-            let Some((ComponentItem::ComponentFunc(function), index)) =
-                component.get_export(Some(&instance), phase.as_str())
-            else {
-                return Err(LoadError::WrongType(format!("`{full}` has no function `{phase}`")));
-            };
-            let unlike = |error| LoadError::WrongType(format!("`{full}`, `{phase}`: {}", one_line(&error)));
-            instance::check_type(*phase, &function, pre).map_err(unlike)?;
-            found.push((*phase, index));
+        let interface = format!("{PACKAGE}{interface}@{VERSION}");
+        if component.get_export_index(None, &interface).is_some() {
+            found.extend(phases.iter().map(|phase| Exported { interface: interface.clone(), phase: *phase }));
         }
     }
-    Ok(found)
+    found
 }
 
 #[cfg(test)]

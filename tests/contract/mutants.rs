@@ -12,13 +12,13 @@ use tollgate::health::Board;
 use tollgate::pressure::Pressure;
 use tollgate::state::Cells;
 use tollgate::telemetry::Telemetry;
-use tollgate::wasm::{Ending, Engine, Fault, Filter, Host, Instance, Outcome};
+use tollgate::wasm::{Door, Ending, Engine, Fault, Filter, Host, Instance, Outcome};
 
 use super::{component, filter};
 use crate::support::tollgate::{command, directory};
 
 pub(super) fn engine() -> Arc<Engine> {
-    Engine::new(None).unwrap()
+    Engine::new(None, Door::Direct).unwrap()
 }
 
 /// A filter of the manifest's, under tight limits.
@@ -49,7 +49,7 @@ fn call_all(mut instance: Instance) -> usize {
         instance.before_attempt(&mut exchange, 1).map(drop),
         instance.after_attempt(&mut exchange, 1, Outcome::Status(200), Duration::ZERO).map(drop),
         instance.on_response(&mut exchange).map(drop),
-        instance.on_response_chunk(&mut exchange, b"chunk".to_vec(), true).map(drop),
+        instance.on_response_chunk(&mut exchange, b"chunk", true).map(drop),
         instance.on_complete(&mut exchange, Ending::Complete, Duration::ZERO),
     ];
     calls.iter().filter(|call| call.is_ok()).count()

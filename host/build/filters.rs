@@ -4,17 +4,15 @@
 //! The nested build has a target directory of its own, beside the outer build's profiles: it cannot wait for the
 //! lock that the outer build holds, and `build`, `check`, `clippy` and `test` share what it made.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::{env, fs};
+
+use crate::{variable, write_if_changed};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "filter";
-
-/// What filters are made from. The manifest holds their profile, the lock file their dependencies.
-const SOURCES: [&str; 6] = ["filters", "sdk", "wit", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
 
 /// Settings meant for the host, which would change the filters or put them elsewhere.
 const HOST_SETTINGS: [&str; 7] = [
@@ -30,30 +28,13 @@ const HOST_SETTINGS: [&str; 7] = [
 /// What Cargo tells this script about its package, and would be read as if it were about the filters.
 const OWN_PACKAGE: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CFG_", "CARGO_FEATURE_"];
 
-fn main() -> ExitCode {
-    for source in SOURCES {
-        println!("cargo::rerun-if-changed={source}");
-    }
-    match embed_filters() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            // Cargo shows an `error` line alone and clearly; what follows it is the detail, shown as it is.
-            let (summary, detail) = problem.split_once('\n').unwrap_or((&problem, ""));
-            println!("cargo::error={summary}");
-            eprint!("{detail}");
-            if detail.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-    }
-}
-
-fn embed_filters() -> Result<(), String> {
-    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    let out = PathBuf::from(variable("OUT_DIR")?);
+/// Builds the filters, and writes the modules and `builtin.rs` to `out`.
+pub(crate) fn embed(workspace: &Path, out: &Path) -> Result<(), String> {
     let names = filter_names(&workspace.join("filters"))?;
     // With no package named, the nested build would build this package, and so itself, for ever.
     if !names.is_empty() {
         require_target()?;
-        let built = build_filters(&workspace, &target_directory(&out), &names)?;
+        let built = build_filters(workspace, &target_directory(out), &names)?;
         for name in &names {
             let module = built.join(format!("filter_{}.wasm", name.replace('-', "_")));
             write_if_changed(&out.join(format!("{name}.wasm")), &read(&module)?)?;
@@ -138,18 +119,6 @@ fn declaration(names: &[String]) -> String {
     text
 }
 
-/// Leaves a file that is as it should be alone, because a newer one makes Cargo build the host again.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
-        return Ok(());
-    }
-    fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-fn variable(name: &str) -> Result<OsString, String> {
-    env::var_os(name).ok_or_else(|| format!("{name} is not set: this is a build script, run by Cargo"))
 }
