@@ -37,10 +37,10 @@ pub(crate) fn generate(wit: &Path) -> Result<String, String> {
     }
     Ok(format!(
         "/// What a component may import.\n\
-         #[allow(unused_mut, unused_variables)]\n\
+         #[allow(unused_mut, unused_variables, clippy::too_many_lines, reason = \"generated\")]\n\
          pub(super) fn component(linker: &mut component::Linker<Guest>) -> Result<()> {{\n{component}    Ok(())\n}}\n\n\
          /// What a core module may import.\n\
-         #[allow(unused_variables)]\n\
+         #[allow(unused_variables, clippy::too_many_lines, reason = \"generated\")]\n\
          pub(super) fn direct(linker: &mut Linker<Guest>) -> Result<()> {{\n{direct}    Ok(())\n}}\n"
     ))
 }
@@ -126,15 +126,15 @@ impl Contract<'_> {
             let _ = write!(types, "{ty}, ");
             let _ = write!(arguments, ", {argument}");
         }
-        let answer = match function.result.map(|ty| self.shape(&ty)).transpose()? {
-            None => "Ok(answer)".into(),
-            Some(shape) => format!("Ok(({},))", component_answer(&shape)?),
+        let callee = format!("{}(store.data_mut(){arguments})", Self::callee(module, function));
+        let body = match function.result.map(|ty| self.shape(&ty)).transpose()? {
+            None => callee,
+            Some(shape) => format!("let answer = {callee}?;\n        Ok(({},))", component_answer(&shape)?),
         };
         Ok(format!(
             "    instance.func_wrap({:?}, |mut store: StoreContextMut<'_, Guest>, ({names}): ({types})| {{\n        \
-             let answer = {}(store.data_mut(){arguments})?;\n        {answer}\n    }})?;\n",
+             {body}\n    }})?;\n",
             function.name,
-            Self::callee(module, function),
         ))
     }
 
@@ -168,16 +168,19 @@ impl Contract<'_> {
         if signature.retptr {
             parameters.push_str(", at: u32");
         }
-        let (result, answer) = match &function.result {
-            None => ("()".into(), "Ok(answer)".into()),
-            Some(ty) => self.direct_answer(ty)?,
+        let callee = format!("{}(guest{arguments})", Self::callee(module, function));
+        let (result, body) = match &function.result {
+            None => ("()".into(), callee),
+            Some(ty) => {
+                let (result, answer) = self.direct_answer(ty)?;
+                (result, format!("let answer = {callee}?;\n        {answer}"))
+            }
         };
         Ok(format!(
             "    linker.func_wrap({full:?}, {:?}, |mut caller: Caller<'_, Guest>{parameters}| -> Result<{result}> {{\n        \
              let (memory, guest) = abi::enter(&mut caller)?;\n        let arena = guest.arena();\n{lifted}        \
-             let answer = {}(guest{arguments})?;\n        {answer}\n    }})?;\n",
+             {body}\n    }})?;\n",
             function.name,
-            Self::callee(module, function),
         ))
     }
 
