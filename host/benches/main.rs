@@ -1,0 +1,27 @@
+//! Microbenchmarks of the chain, through the host's own `Chain`, `Walks` and `Run`, without a network: a call of a phase,
+//! each import of the contract, and the shipped filters, alone and together, on a chat request of 1 KiB.
+//!
+//! `cargo bench` runs all, `cargo bench -- --quick` in a minute, `cargo bench -- shipped` those whose names begin so.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "like a test, a benchmark that cannot be set up ends there"
+)]
+
+mod imports;
+mod shipped;
+mod stage;
+
+use criterion::Criterion;
+
+use stage::Door;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for door in Door::ALL {
+        imports::bench(&mut criterion, door);
+        shipped::bench(&mut criterion, door);
+    }
+    criterion.final_summary();
+}
