@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use tollgate::chain::Flow;
+use tollgate::wasm::Door;
 
-use crate::stage::{Door, Stage, guest};
+use crate::stage::{Stage, guest};
 
 /// How often a phase calls an import.
 const TIMES: u64 = 200;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion};
 use tollgate::chain::{Flow, Run};
 use tollgate::manifest;
-use tollgate::wasm::{Advice, Ending, Outcome};
+use tollgate::wasm::{Advice, Door, Ending, Outcome};
 
-use crate::stage::{Door, Stage};
+use crate::stage::Stage;
 
 /// How long the upstream is said to have taken.
 const ELAPSED: Duration = Duration::from_millis(1);

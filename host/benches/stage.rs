@@ -16,36 +16,14 @@ use tollgate::health::Board;
 use tollgate::manifest;
 use tollgate::pressure::Pressure;
 use tollgate::telemetry::{self, Telemetry};
-use tollgate::wasm::{Engine, Host};
+use tollgate::wasm::{Door, Engine, Host};
 
 /// A chat request's body, of 1 KiB.
 pub(crate) const CHAT: &str = include_str!("chat.json");
 
-/// The way into a filter that is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
-    /// `wasmtime`'s component layer.
-    Component,
-}
-
-impl Door {
-    /// All there are.
-    pub(crate) const ALL: [Self; 1] = [Self::Component];
-
-    /// The prefix of benchmarks' names.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Component => "component",
-        }
-    }
-
-    /// An engine that opens filters this way. Compiled filters are kept for the next run.
-    fn engine(self) -> Arc<Engine> {
-        match self {
-            Self::Component => Engine::new(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))),
-        }
-        .expect("an engine")
-    }
+/// An engine that opens filters that way. Compiled filters are kept for the next run.
+fn engine(door: Door) -> Arc<Engine> {
+    Engine::new(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")), door).expect("an engine")
 }
 
 /// A chain on one worker.
@@ -68,7 +46,7 @@ impl Stage {
         let pressure = Pressure::new(telemetry.clone(), Path::new("/"));
         pressure.sample();
         let host = Host { telemetry: telemetry.clone(), pressure, health: Arc::new(Board::default()) };
-        let assembly = Assembly::new(manifest, &door.engine(), &host).unwrap_or_else(|refusals| {
+        let assembly = Assembly::new(manifest, &engine(door), &host).unwrap_or_else(|refusals| {
             panic!("{}", refusals.iter().map(ToString::to_string).collect::<String>())
         });
         let worker = telemetry.worker();

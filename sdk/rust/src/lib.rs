@@ -77,6 +77,8 @@
 //! carries its component type, which Tollgate loads as it is. It imports nothing but the contract. A panic is a trap:
 //! the host applies the manifest's `on-error` to that exchange, and the panic's message is in its log.
 
+#[cfg(all(target_arch = "wasm32", feature = "arena"))]
+mod allocator;
 mod bindings;
 mod config;
 #[doc(hidden)]
