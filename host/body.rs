@@ -2,7 +2,6 @@
 //! response's as it streams to the client. All move under backpressure, in memory that does not grow with them.
 
 mod buffered;
-mod json;
 mod request;
 mod response;
 mod stall;
@@ -10,6 +9,7 @@ mod stall;
 pub use buffered::{BufferedBody, TooManyValues};
 pub use request::{AttemptBody, ReadError, RequestBody};
 pub use response::{ResponseBody, Tail, UpstreamBody};
+pub use tollgate_json::{Kind as JsonKind, Value as JsonValue};
 
 /// What `hyper` is told when a body cannot go on; the client or the upstream sees the connection cut.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `string`, `list<u8>` | `&str`, `&[u8]` | `Cow<str>`, `Cow<[u8]>` |
 //! | `option<string>` | | `Option<Cow<str>>` |
-//! | `list<string>`, `list<list<u8>>` | | `Vec<&str>`, `Vec<&[u8]>` |
+//! | `list<string>`, `list<list<u8>>` | | `Vec<Cow<str>>`, `Vec<&[u8]>` |
 //! | `list<tuple<string, string>>` | `&[(&str, &str)]` | |
 //! | a handle | `u32`, its place in the instance's table | the same |
 //! | numbers, enums, records of numbers, `option` and `result` of these | themselves | themselves |
@@ -203,9 +203,7 @@ impl Contract<'_> {
             Shape::Option(shape, _) if matches!(*shape, Shape::Text) => {
                 gift("abi::Gift::Maybe(answer.map(abi::as_bytes))")
             }
-            Shape::Texts => gift(
-                "abi::Gift::Many(answer.into_iter().map(|text| Cow::Borrowed(text.as_bytes())).collect())",
-            ),
+            Shape::Texts => gift("abi::Gift::Many(answer.into_iter().map(abi::as_bytes).collect())"),
             Shape::Lists => gift("abi::Gift::Many(answer.into_iter().map(Cow::Borrowed).collect())"),
             shape => Ok(("()".into(), self.stores(&shape, ty)?)),
         }
@@ -332,7 +330,7 @@ fn component_answer(shape: &Shape) -> Result<String, String> {
     Ok(match shape {
         Shape::Text | Shape::Bytes => "answer.into_owned()".into(),
         Shape::Option(of, _) if matches!(**of, Shape::Text) => "answer.map(Cow::into_owned)".into(),
-        Shape::Texts => "answer.into_iter().map(str::to_owned).collect::<Vec<_>>()".into(),
+        Shape::Texts => "answer.into_iter().map(Cow::into_owned).collect::<Vec<_>>()".into(),
         Shape::Lists => "answer.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()".into(),
         Shape::Handle(path) => format!("Resource::<{path}>::new_own(answer)"),
         Shape::Number(_) | Shape::Option(..) | Shape::Result(_) | Shape::Record(_) => "answer".into(),

@@ -54,8 +54,8 @@ fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
     headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
 }
 
-fn names(headers: &HeaderMap) -> Vec<&str> {
-    headers.keys().map(http::HeaderName::as_str).collect()
+fn names(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
+    headers.keys().map(|name| Cow::Borrowed(name.as_str())).collect()
 }
 
 /// What a handle stands for, by its place in the table.

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
-use serde_json::Value;
 use wasmtime::Result;
 
 use super::super::bindings::body::JsonKind;
 use super::super::guest::Guest;
-use crate::body::BufferedBody;
+use crate::body::{self, BufferedBody, JsonValue};
 use crate::exchange::Stage;
 
 pub(in crate::wasm) fn size(guest: &mut Guest) -> Result<u64> {
@@ -37,43 +36,38 @@ pub(in crate::wasm) fn replace(guest: &mut Guest, bytes: &[u8]) -> Result<()> {
 }
 
 pub(in crate::wasm) fn kind(guest: &mut Guest, pointer: &str) -> Result<Option<JsonKind>> {
-    Ok(value(guest, pointer)?.map(|value| match value {
-        Value::Null => JsonKind::Null,
-        Value::Bool(_) => JsonKind::Boolean,
-        Value::Number(_) => JsonKind::Number,
-        Value::String(_) => JsonKind::Text,
-        Value::Array(_) => JsonKind::Array,
-        Value::Object(_) => JsonKind::Object,
+    Ok(value(guest, pointer)?.map(|value| match value.kind() {
+        body::JsonKind::Null => JsonKind::Null,
+        body::JsonKind::Boolean => JsonKind::Boolean,
+        body::JsonKind::Number => JsonKind::Number,
+        body::JsonKind::Text => JsonKind::Text,
+        body::JsonKind::Array => JsonKind::Array,
+        body::JsonKind::Object => JsonKind::Object,
     }))
 }
 
 pub(in crate::wasm) fn text<'g>(guest: &'g mut Guest, pointer: &str) -> Result<Option<Cow<'g, str>>> {
-    Ok(value(guest, pointer)?.and_then(Value::as_str).map(Cow::Borrowed))
+    Ok(value(guest, pointer)?.and_then(JsonValue::as_str))
 }
 
 pub(in crate::wasm) fn number(guest: &mut Guest, pointer: &str) -> Result<Option<f64>> {
-    Ok(value(guest, pointer)?.and_then(Value::as_f64))
+    Ok(value(guest, pointer)?.and_then(JsonValue::as_f64))
 }
 
 pub(in crate::wasm) fn boolean(guest: &mut Guest, pointer: &str) -> Result<Option<bool>> {
-    Ok(value(guest, pointer)?.and_then(Value::as_bool))
+    Ok(value(guest, pointer)?.and_then(JsonValue::as_bool))
 }
 
 pub(in crate::wasm) fn length(guest: &mut Guest, pointer: &str) -> Result<Option<u32>> {
-    let length = match value(guest, pointer)? {
-        Some(Value::Array(items)) => Some(items.len()),
-        Some(Value::Object(members)) => Some(members.len()),
-        _ => None,
-    };
-    Ok(length.map(|length| u32::try_from(length).unwrap_or(u32::MAX)))
+    Ok(value(guest, pointer)?.and_then(JsonValue::len))
 }
 
-pub(in crate::wasm) fn keys<'g>(guest: &'g mut Guest, pointer: &str) -> Result<Vec<&'g str>> {
-    let members = value(guest, pointer)?.and_then(Value::as_object);
-    Ok(members.map(|members| members.keys().map(String::as_str).collect()).unwrap_or_default())
+pub(in crate::wasm) fn keys<'g>(guest: &'g mut Guest, pointer: &str) -> Result<Vec<Cow<'g, str>>> {
+    let members = value(guest, pointer)?.into_iter().flat_map(JsonValue::members);
+    Ok(members.filter_map(|(name, _)| name.as_str()).collect())
 }
 
-fn value<'g>(guest: &'g mut Guest, pointer: &str) -> Result<Option<&'g Value>> {
+fn value<'g>(guest: &'g mut Guest, pointer: &str) -> Result<Option<JsonValue<'g>>> {
     parse_json(guest)?;
     let Some(body) = &guest.exchange()?.body else { return Ok(None) };
     let too_many = |_| wasmtime::Error::msg("the body holds more JSON values than the host will parse");

@@ -47,7 +47,7 @@ pub(in crate::wasm) fn header_bytes<'g>(guest: &'g mut Guest, name: &str) -> Res
     Ok(all(&guest.exchange()?.request.headers, name))
 }
 
-pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<&str>> {
+pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str>>> {
     Ok(names(&guest.exchange()?.request.headers))
 }
 

@@ -43,7 +43,7 @@ pub(in crate::wasm) fn header_bytes<'g>(guest: &'g mut Guest, name: &str) -> Res
     Ok(response.as_ref().map(|response| all(&response.headers, name)).unwrap_or_default())
 }
 
-pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<&str>> {
+pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str>>> {
     let response = &guest.exchange()?.response;
     Ok(response.as_ref().map(|response| names(&response.headers)).unwrap_or_default())
 }

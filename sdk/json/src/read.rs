@@ -1,0 +1,408 @@
+//! The reader: one pass over the bytes, which notes where values begin and end.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::value::{Kind, Members, Value};
+use crate::{Entry, text};
+
+/// How deep arrays and objects may be nested.
+pub const MAX_DEPTH: u32 = 127;
+
+/// Up to so many names are compared each with each, which is faster than sorting them.
+const FEW_NAMES: u32 = 8;
+
+/// Why a text is no document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadError {
+    /// It is no JSON in UTF-8, or has a number that no double can hold.
+    NotJson,
+    /// An object has a name twice, however it is written.
+    NameTwice,
+    /// It is nested more than [`MAX_DEPTH`] levels deep.
+    TooDeep,
+    /// It has more values than allowed, or more than 4 GiB.
+    TooLarge,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotJson => "it is not valid JSON",
+            Self::NameTwice => "an object has a name twice",
+            Self::TooDeep => "it is nested too deeply",
+            Self::TooLarge => "it has too many values",
+        })
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// What was read.
+pub(crate) struct Outcome {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) values: usize,
+    pub(crate) objects: usize,
+}
+
+pub(crate) fn read(text: &[u8], max_values: usize) -> Result<Outcome, ReadError> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(ReadError::TooLarge);
+    }
+    std::str::from_utf8(text).map_err(|_| ReadError::NotJson)?;
+    // Most texts have a value in 16 bytes or more, and hardly any allocator likes a list that grows from nothing.
+    let entries = Vec::with_capacity((text.len() / 16).clamp(4, 4096));
+    let outcome = Outcome { entries, values: 0, objects: 0 };
+    let mut reader = Reader { text, at: 0, outcome, max_values };
+    reader.value(MAX_DEPTH)?;
+    match reader.peek() {
+        None => Ok(reader.outcome),
+        Some(_) => Err(ReadError::NotJson),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    outcome: Outcome,
+    max_values: usize,
+}
+
+impl Reader<'_> {
+    /// Reads a value, in which arrays and objects may be nested `levels` deep.
+    fn value(&mut self, levels: u32) -> Result<(), ReadError> {
+        self.outcome.values += 1;
+        if self.outcome.values > self.max_values {
+            return Err(ReadError::TooLarge);
+        }
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(b'{') => self.nested(Kind::Object, b'}', levels),
+            Some(b'[') => self.nested(Kind::Array, b']', levels),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true", Kind::Boolean),
+            Some(b'f') => self.word(b"false", Kind::Boolean),
+            Some(b'n') => self.word(b"null", Kind::Null),
+            _ => Err(ReadError::NotJson),
+        }
+    }
+
+    /// The next byte that is no white space, without taking it.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.text.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                byte => return byte.copied(),
+            }
+        }
+    }
+
+    fn nested(&mut self, kind: Kind, close: u8, levels: u32) -> Result<(), ReadError> {
+        let levels = levels.checked_sub(1).ok_or(ReadError::TooDeep)?;
+        let entry = self.outcome.entries.len();
+        self.push(kind, false, 0, 0);
+        self.at += 1;
+        let count = self.elements(kind, close, levels)?;
+        let end = self.outcome.entries.len() as u32;
+        if let Some(entry) = self.outcome.entries.get_mut(entry) {
+            (entry.first, entry.second) = (count, end);
+        }
+        if kind == Kind::Object {
+            self.outcome.objects += 1;
+            self.check_names(entry, count)?;
+        }
+        Ok(())
+    }
+
+    /// Reads items or members up to the closing bracket; how many.
+    fn elements(&mut self, kind: Kind, close: u8, levels: u32) -> Result<u32, ReadError> {
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(0);
+        }
+        let mut count = 0;
+        loop {
+            if kind == Kind::Object {
+                self.name()?;
+            }
+            self.value(levels)?;
+            count += 1;
+            let byte = self.peek();
+            self.at += 1;
+            match byte {
+                Some(b',') => {}
+                Some(byte) if byte == close => return Ok(count),
+                _ => return Err(ReadError::NotJson),
+            }
+        }
+    }
+
+    fn name(&mut self) -> Result<(), ReadError> {
+        if self.peek() != Some(b'"') {
+            return Err(ReadError::NotJson);
+        }
+        self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(ReadError::NotJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), ReadError> {
+        let begin = self.at + 1;
+        let (end, is_escaped) = text::end(self.text, begin).ok_or(ReadError::NotJson)?;
+        self.at = end + 1;
+        self.push(Kind::Text, is_escaped, begin, end);
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8], kind: Kind) -> Result<(), ReadError> {
+        let (begin, end) = (self.at, self.at + word.len());
+        if self.text.get(begin..end) != Some(word) {
+            return Err(ReadError::NotJson);
+        }
+        self.at = end;
+        self.push(kind, false, begin, end);
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), ReadError> {
+        let begin = self.at;
+        self.at += usize::from(self.byte() == Some(b'-'));
+        // A zero is followed by no further digit.
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        self.push(Kind::Number, false, begin, self.at);
+        let number = Value::at(self.text, &self.outcome.entries, self.outcome.entries.len() - 1);
+        match number.and_then(|number| number.as_f64()) {
+            Some(number) if number.is_finite() => Ok(()),
+            _ => Err(ReadError::NotJson),
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn digits(&mut self) -> Result<(), ReadError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += digits;
+        if digits > 0 { Ok(()) } else { Err(ReadError::NotJson) }
+    }
+
+    /// Notes a place; the text is no longer than a `u32` counts.
+    fn push(&mut self, kind: Kind, is_escaped: bool, first: usize, second: usize) {
+        self.outcome.entries.push(Entry { kind, is_escaped, first: first as u32, second: second as u32 });
+    }
+
+    fn check_names(&self, object: usize, count: u32) -> Result<(), ReadError> {
+        let Some(object) = Value::at(self.text, &self.outcome.entries, object) else { return Ok(()) };
+        let names = || object.members().map(|(name, _)| name);
+        let is_twice = if count <= FEW_NAMES {
+            names().enumerate().any(|(index, name)| names().take(index).any(|other| other.has_text_of(name)))
+        } else {
+            has_equals(object.members())
+        };
+        if is_twice { Err(ReadError::NameTwice) } else { Ok(()) }
+    }
+}
+
+fn has_equals(members: Members<'_>) -> bool {
+    let mut names: Vec<Cow<'_, [u8]>> = members.map(|(name, _)| name.decoded()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair.first() == pair.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Document;
+
+    fn read(text: &str) -> Result<serde_json::Value, ReadError> {
+        Document::read(text, 1000).map(|document| tree(document.root().unwrap()))
+    }
+
+    /// The same as a tree, through everything that can be asked.
+    fn tree(value: Value<'_>) -> serde_json::Value {
+        match value.kind() {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Boolean => value.as_bool().unwrap().into(),
+            Kind::Number => serde_json::from_slice(value.raw()).unwrap(),
+            Kind::Text => value.as_str().unwrap().into_owned().into(),
+            Kind::Array => value.items().map(tree).collect(),
+            Kind::Object => value
+                .members()
+                .map(|(name, value)| (name.as_str().unwrap().into_owned(), tree(value)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn documents_are_read_as_any_parser_reads_them() {
+        for text in [
+            r#" {"a":[null,true,-1,18446744073709551615,1.5e-3,"\u00e9\ud83d\ude00"],"b":{"a":{}}} "#,
+            "0",
+            "-0.0e-0",
+            "1e308",
+            "1e-999",
+            "\"\"",
+            "[]",
+            "\t{\r\n} ",
+            r#""\"\\\/\b\f\n\r\t\u0000""#,
+            "\"a\u{7f}b\u{2028}c\u{10ffff}d\"",
+            r#"[[[]],{"":{"":[{}]}},"]","}",","]"#,
+        ] {
+            assert_eq!(read(text), Ok(serde_json::from_str(text).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "[",
+            "]",
+            "nul",
+            "nulll",
+            "[1] 2",
+            "\u{0}",
+            "\u{feff}{}",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{'a':1}",
+            "[1 2]",
+            "01",
+            "-",
+            "-01",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "1e+",
+            "0x1",
+            "NaN",
+            "Infinity",
+            "1e999",
+            "-1e999",
+            "\"",
+            "\"\\",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "\"\u{1f}\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\n\"",
+            "\"\\ud800\\ud800\"",
+            "\"\\udc00\"",
+            "\"\\ud800x\"",
+            "'a'",
+            "True",
+            "[\"a\":1]",
+            "{1:2}",
+        ] {
+            assert_eq!(read(text), Err(ReadError::NotJson), "{text}");
+            assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "{text}");
+        }
+        assert_eq!(Document::read(b"\"\xff\"", 9).unwrap_err(), ReadError::NotJson);
+        assert_eq!(Document::read(b"\"\xed\xa0\x80\"", 9).unwrap_err(), ReadError::NotJson);
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused_wherever_and_however_it_is_written() {
+        let many = |last: &str| {
+            let names: String = (0..1000).map(|n| format!("\"n{n}\":0,")).collect();
+            format!("{{{names}\"{last}\":0}}")
+        };
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            r#"{"a":{},"b":0,"a":null}"#,
+            r#"{"\u002f":1,"\/":1}"#,
+            r#"{"":1,"":1}"#,
+            &many("n7"),
+            &many("n\\u0037"),
+        ] {
+            assert_eq!(Document::read(text, 9999).unwrap_err(), ReadError::NameTwice, "{text}");
+        }
+        assert!(read(r#"{"a":1,"A":1,"b":{"a":1}}"#).is_ok());
+        assert!(Document::read(many("n"), 9999).is_ok());
+    }
+
+    #[test]
+    fn depth_and_number_are_limited() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&nested(127)).is_ok());
+        assert_eq!(read(&nested(128)), Err(ReadError::TooDeep));
+        assert_eq!(Document::read("[".repeat(1_000_000), 9_999_999).unwrap_err(), ReadError::TooDeep);
+        let document = Document::read(r#"[1,{"a":2}]"#, 4).unwrap();
+        assert_eq!((document.values(), document.objects()), (4, 1));
+        assert_eq!(Document::read(r#"[1,{"a":2}]"#, 3).unwrap_err(), ReadError::TooLarge);
+    }
+
+    #[test]
+    fn random_texts_are_read_as_any_parser_reads_them_or_not_at_all() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let pieces = [
+            "{\"a\":1,\"\\u0061\":2}",
+            "{\"a\":1,",
+            "\"\\u0061\":0",
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"a\"",
+            "\"\\u0061\"",
+            ":",
+            ",",
+            "1",
+            "-",
+            "0",
+            ".",
+            "\\",
+            "\"",
+            "\u{0}",
+            "é",
+            "null",
+            "1e9",
+            " ",
+            "\\ud83d",
+            "\\ude00",
+        ];
+        let (mut good, mut twice) = (0, 0);
+        for _ in 0..200_000 {
+            let text: String = (0..random.usize(..16)).filter_map(|_| random.choice(pieces)).collect();
+            match (read(&text), serde_json::from_str::<serde_json::Value>(&text)) {
+                (Ok(ours), Ok(theirs)) => {
+                    assert_eq!(ours, theirs, "{text}");
+                    good += 1;
+                }
+                (Err(error), Ok(_)) => {
+                    assert_eq!(error, ReadError::NameTwice, "{text}");
+                    twice += 1;
+                }
+                (ours, Err(_)) => assert!(ours.is_err(), "{text}"),
+            }
+        }
+        assert!(good > 1000 && twice > 0, "{good} {twice}");
+    }
+}
