@@ -17,7 +17,7 @@ pub fn read(offset: u64, length: u32) -> Vec<u8> {
 
 /// The whole body. It is copied into the filter's memory, which is limited.
 pub fn bytes() -> Vec<u8> {
-    host::read(0, u32::try_from(host::size()).unwrap_or(u32::MAX))
+    host::read(0, u32::MAX)
 }
 
 /// Replaces the body for later filters and the upstream. It traps outside `on_request_body`.
