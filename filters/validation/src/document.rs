@@ -10,9 +10,9 @@ use serde_json::{Map, Number, Value};
 
 /// Values in one document. An embeddings request has up to 300 000 tokens. Each takes some 24 bytes, and some 150 more
 /// where it is a problem.
-const MAX_VALUES: u32 = 320_000;
+pub(crate) const MAX_VALUES: u32 = 320_000;
 /// What an object counts: its first members take up a node of some 500 bytes.
-const OBJECT_COST: u32 = 16;
+pub(crate) const OBJECT_COST: u32 = 16;
 
 /// The document in `bytes`.
 ///

@@ -27,6 +27,10 @@ fn is_identity(value: &[u8]) -> bool {
 
 /// `application/json` and `application/anything+json`, with parameters; in UTF-8, if a charset is given.
 fn is_json(value: &[u8]) -> bool {
+    value == b"application/json" || is_written_as_json(value)
+}
+
+fn is_written_as_json(value: &[u8]) -> bool {
     let value = String::from_utf8_lossy(value).to_ascii_lowercase();
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::error::Error;
 use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas as Compiled, UrlLoader};
 use serde_json::Value;
 
-use crate::problem;
+use crate::{problem, quick};
 use tollgate_sdk::path::Pattern;
 
 /// The schemas that ship with the filter, by the name after `builtin:`.
@@ -19,8 +19,15 @@ const BUILTIN: [(&str, &str); 3] = [
 /// Compiled schemas by path.
 pub(crate) struct Schemas {
     /// The most specific patterns first.
-    by_path: Vec<(Pattern, SchemaIndex)>,
+    by_path: Vec<(Pattern, Schema)>,
     compiled: Compiled,
+}
+
+/// A schema, in one or both of its forms.
+pub(crate) struct Schema {
+    thorough: SchemaIndex,
+    /// None: it has keywords that are not known there.
+    quick: Option<quick::Schema>,
 }
 
 impl Schemas {
@@ -37,8 +44,11 @@ impl Schemas {
         for (index, (path, schema)) in raw.into_iter().enumerate() {
             let location = format!("schema:///{index}");
             let pattern = Pattern::parse(&path);
-            let added =
-                source(schema).and_then(|schema| add(&mut compiler, &mut compiled, &location, schema));
+            let added = source(schema).and_then(|schema| {
+                let quick = quick::Schema::compile(&schema);
+                let thorough = add(&mut compiler, &mut compiled, &location, schema)?;
+                Ok(Schema { thorough, quick })
+            });
             match (pattern, added) {
                 (Ok(pattern), Ok(schema)) => by_path.push((path, pattern, schema)),
                 (Err(problem), _) => problems.push(format!("schemas: {problem}")),
@@ -54,13 +64,21 @@ impl Schemas {
     }
 
     /// The schema for a canonical path.
-    pub(crate) fn of(&self, path: &str) -> Option<SchemaIndex> {
-        self.by_path.iter().find(|(pattern, _)| pattern.matches(path)).map(|(_, schema)| *schema)
+    pub(crate) fn of(&self, path: &str) -> Option<&Schema> {
+        self.by_path.iter().find(|(pattern, _)| pattern.matches(path)).map(|(_, schema)| schema)
     }
 
     /// What is wrong with `document`, a line each; none if nothing is.
-    pub(crate) fn problems(&self, document: &Value, schema: SchemaIndex) -> Vec<String> {
-        self.compiled.validate(document, schema).err().map(|error| problem::lines(&error)).unwrap_or_default()
+    pub(crate) fn problems(&self, document: &Value, schema: &Schema) -> Vec<String> {
+        let outcome = self.compiled.validate(document, schema.thorough);
+        outcome.err().map(|error| problem::lines(&error)).unwrap_or_default()
+    }
+}
+
+impl Schema {
+    /// Whether this is JSON that fits the schema, for certain.
+    pub(crate) fn is_surely_fit_by(&self, text: &[u8]) -> bool {
+        self.quick.as_ref().is_some_and(|quick| quick.surely_fits(text))
     }
 }
 
@@ -88,7 +106,7 @@ fn source(schema: Value) -> Result<Value, String> {
     }
 }
 
-fn builtin(name: &str) -> Result<Value, String> {
+pub(crate) fn builtin(name: &str) -> Result<Value, String> {
     let found = BUILTIN.iter().find(|(short, _)| name.strip_prefix("builtin:") == Some(*short));
     let Some((_, text)) = found else {
         let names: Vec<String> = BUILTIN.iter().map(|(short, _)| format!("builtin:{short}")).collect();
