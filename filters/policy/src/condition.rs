@@ -1,5 +1,6 @@
 //! What a rule matches: method, path, header fields, source address and body values, joined by `not` and `any`.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -27,21 +28,28 @@ pub(crate) struct Condition {
     any: Vec<Condition>,
 }
 
-/// The head of a request, as conditions look at it.
+/// The head of a request, as conditions look at it. What none of them asks for is not asked of the host.
 #[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) method: String,
+pub(crate) struct Head<'a> {
     /// Canonical, as [`tollgate_sdk::path::read`] gives it.
-    pub(crate) path: String,
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) path: &'a str,
     pub(crate) body_has_arrived: bool,
+    method: OnceCell<String>,
+    source: OnceCell<Option<IpAddr>>,
 }
 
-impl Head {
+impl<'a> Head<'a> {
     /// The request in hand; its path was read before.
-    pub(crate) fn of_request(path: String, body_has_arrived: bool) -> Self {
-        let source = exchange::client_address().map(|address| address.to_canonical());
-        Self { method: request::method(), path, source, body_has_arrived }
+    pub(crate) fn of_request(path: &'a str, body_has_arrived: bool) -> Self {
+        Self { path, body_has_arrived, method: OnceCell::new(), source: OnceCell::new() }
+    }
+
+    fn method(&self) -> &str {
+        self.method.get_or_init(request::method)
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        *self.source.get_or_init(|| exchange::client_address().map(|address| address.to_canonical()))
     }
 }
 
@@ -110,11 +118,11 @@ impl Condition {
     /// Whether the request in hand matches. None: that hangs on a body which has not arrived. `in_doubt` is the answer
     /// where the request leaves it open: an unknown source, or a field that occurs several times with values of which
     /// only some fit.
-    pub(crate) fn matches(&self, head: &Head, in_doubt: bool) -> Option<bool> {
-        let without_body = fits(&self.methods, |method| method.eq_ignore_ascii_case(&head.method))
-            && fits(&self.paths, |path| path.matches(&head.path))
+    pub(crate) fn matches(&self, head: &Head<'_>, in_doubt: bool) -> Option<bool> {
+        let without_body = fits(&self.methods, |method| method.eq_ignore_ascii_case(head.method()))
+            && fits(&self.paths, |path| path.matches(head.path))
             && fits(&self.sources, |network| {
-                head.source.map_or(in_doubt, |source| network.contains(&source))
+                head.source().map_or(in_doubt, |source| network.contains(&source))
             })
             && self.headers.iter().all(|(name, predicate)| header_holds(name, predicate, in_doubt));
         if !without_body {
@@ -126,7 +134,7 @@ impl Condition {
         all_of([Some(self.body_holds(head)), not, any].into_iter().flatten())
     }
 
-    fn body_holds(&self, head: &Head) -> Option<bool> {
+    fn body_holds(&self, head: &Head<'_>) -> Option<bool> {
         if !self.body.is_empty() && !head.body_has_arrived {
             return None;
         }

@@ -26,13 +26,13 @@ impl ConversationRules {
 
     /// Checks the body in hand.
     pub(crate) fn check(&self) -> Result<(), Denial<'static>> {
-        for list in ["messages", "input"] {
-            let first = body::kind(&format!("/{list}/0"));
-            // Embeddings have an `input`, too: of texts or numbers, and there may be many.
-            let is_conversation = list == "messages" || first == Some(JsonKind::Object);
-            if is_conversation && body::kind(&format!("/{list}")) == Some(JsonKind::Array) {
-                Walk { rules: self, list, parts: 0, steps: Steps::default() }.entries()?;
-            }
+        if body::kind("/messages") == Some(JsonKind::Array) {
+            Walk::new(self, "messages").entries()?;
+        }
+        // Embeddings have an `input`, too: of texts or numbers, and there may be many.
+        let is_conversation = body::kind("/input/0") == Some(JsonKind::Object);
+        if is_conversation && body::kind("/input") == Some(JsonKind::Array) {
+            Walk::new(self, "input").entries()?;
         }
         Ok(())
     }
@@ -81,95 +81,141 @@ struct Walk<'a> {
     list: &'static str,
     parts: u32,
     steps: Steps,
+    /// Where the walk is, as a JSON pointer: one text for all of the way.
+    pointer: String,
 }
 
-impl Walk<'_> {
+/// The members of an entry that say what it does; those of ordinary messages first.
+const MEMBERS: [&str; 5] = ["role", "content", "type", "tool_calls", "function_call"];
+
+impl<'a> Walk<'a> {
+    fn new(rules: &'a ConversationRules, list: &'static str) -> Self {
+        Self { rules, list, parts: 0, steps: Steps::default(), pointer: format!("/{list}") }
+    }
+
     fn entries(mut self) -> Result<(), Denial<'static>> {
-        for index in 0..body::length(&format!("/{}", self.list)).unwrap_or(0) {
-            self.count_part()?;
-            let turn = self.entry(&format!("/{}/{index}", self.list))?;
-            self.steps.add(turn);
-            let (steps, limit) = (self.steps.count(), self.rules.max_steps);
-            if limit > 0 && steps > limit {
-                return Err(Denial::new(
+        self.each(|walk| {
+            let turn = walk.entry()?;
+            walk.steps.add(turn);
+            let (steps, limit) = (walk.steps.count(), walk.rules.max_steps);
+            match limit > 0 && steps > limit {
+                true => Err(Denial::new(
                     429,
                     "max_steps_exceeded",
                     "Too many tool steps",
                     format!("the conversation has more than {limit} tool steps"),
-                ));
+                )),
+                false => Ok(()),
             }
+        })
+    }
+
+    /// Goes to each item of the array here.
+    fn each(
+        &mut self,
+        mut visit: impl FnMut(&mut Self) -> Result<(), Denial<'static>>,
+    ) -> Result<(), Denial<'static>> {
+        for index in 0..body::length(&self.pointer).unwrap_or(0) {
+            self.count_part()?;
+            self.at(&index.to_string(), &mut visit)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, entry: &str) -> Result<Turn, Denial<'static>> {
+    /// Goes one step on, and back.
+    fn at<R>(&mut self, token: &str, visit: impl FnOnce(&mut Self) -> R) -> R {
+        let here = self.pointer.len();
+        self.pointer.push('/');
+        self.pointer.push_str(token);
+        let result = visit(self);
+        self.pointer.truncate(here);
+        result
+    }
+
+    fn entry(&mut self) -> Result<Turn, Denial<'static>> {
+        let mut unseen = body::length(&self.pointer).unwrap_or(0);
         let mut turn = Turn::Talk;
-        for name in body::keys(entry) {
-            let pointer = format!("{entry}/{name}");
-            let found = match name.as_str() {
-                "role" => turn_of_role(body::text(&pointer)),
-                "content" => self.content(&pointer)?,
-                "tool_calls" => self.tool_calls(&pointer)?,
-                "function_call" => self.function_call(&pointer)?,
-                "type" => self.item(entry, body::text(&pointer))?,
-                _ => Turn::Talk,
-            };
+        for name in MEMBERS {
+            // Of an ordinary message nothing is left after its role and its content.
+            if unseen == 0 {
+                break;
+            }
+            let Some(found) = self.at(name, |walk| walk.member(name))? else { continue };
+            unseen -= 1;
             // An entry that calls tools counts as such, whatever else it claims to be.
             turn = if turn == Turn::Talk || found == Turn::Calls { found } else { turn };
         }
         Ok(turn)
     }
 
-    /// OpenAI: `tool_calls: [{function: {name, arguments}}]`.
-    fn tool_calls(&mut self, pointer: &str) -> Result<Turn, Denial<'static>> {
-        let calls = body::length(pointer).unwrap_or(0);
-        for index in 0..calls {
-            self.count_part()?;
-            self.arguments(&format!("{pointer}/{index}/function/arguments"))?;
+    /// What the member here says; none if there is none of that name, or of no kind that says something.
+    fn member(&mut self, name: &str) -> Result<Option<Turn>, Denial<'static>> {
+        match name {
+            "role" => Ok(body::text(&self.pointer).map(|role| turn_of_role(&role))),
+            "type" => body::text(&self.pointer).map(|kind| self.item(&kind)).transpose(),
+            _ => match body::kind(&self.pointer) {
+                None => Ok(None),
+                Some(JsonKind::Array) if name == "content" => self.content().map(Some),
+                Some(JsonKind::Array | JsonKind::Object) if name == "tool_calls" => {
+                    self.tool_calls().map(Some)
+                }
+                Some(JsonKind::Object) if name == "function_call" => self.function_call().map(Some),
+                Some(_) => Ok(Some(Turn::Talk)),
+            },
         }
-        Ok(if calls > 0 { Turn::Calls } else { Turn::Talk })
+    }
+
+    /// OpenAI: `tool_calls: [{function: {name, arguments}}]`.
+    fn tool_calls(&mut self) -> Result<Turn, Denial<'static>> {
+        let mut turn = Turn::Talk;
+        self.each(|walk| {
+            turn = Turn::Calls;
+            walk.at("function/arguments", |walk| walk.arguments())
+        })?;
+        Ok(turn)
     }
 
     /// OpenAI, formerly: `function_call: {name, arguments}`, and null where there was none.
-    fn function_call(&self, pointer: &str) -> Result<Turn, Denial<'static>> {
-        if body::kind(pointer) != Some(JsonKind::Object) {
-            return Ok(Turn::Talk);
-        }
-        self.arguments(&format!("{pointer}/arguments"))?;
+    fn function_call(&mut self) -> Result<Turn, Denial<'static>> {
+        self.at("arguments", |walk| walk.arguments())?;
         Ok(Turn::Calls)
     }
 
     /// Anthropic: blocks of the types `tool_use` and `tool_result`, and those of tools that run at the server.
-    fn content(&mut self, pointer: &str) -> Result<Turn, Denial<'static>> {
-        if body::kind(pointer) != Some(JsonKind::Array) {
-            return Ok(Turn::Talk);
-        }
+    fn content(&mut self) -> Result<Turn, Denial<'static>> {
         let mut turn = Turn::Talk;
-        for index in 0..body::length(pointer).unwrap_or(0) {
-            self.count_part()?;
-            let block = format!("{pointer}/{index}");
-            let kind = body::text(&format!("{block}/type")).unwrap_or_default();
+        self.each(|walk| {
+            let kind = walk.at("type", |walk| body::text(&walk.pointer)).unwrap_or_default();
             if kind.ends_with("tool_use") {
-                self.arguments(&format!("{block}/input"))?;
                 turn = Turn::Calls;
-            } else if kind.ends_with("tool_result") && turn == Turn::Talk {
+                return walk.at("input", |walk| walk.arguments());
+            }
+            if kind.ends_with("tool_result") && turn == Turn::Talk {
                 turn = Turn::Result;
             }
-        }
+            Ok(())
+        })?;
         Ok(turn)
     }
 
-    /// OpenAI's responses: items of the types `function_call` and `function_call_output`.
-    fn item(&self, entry: &str, kind: Option<String>) -> Result<Turn, Denial<'static>> {
-        match kind.as_deref() {
-            Some("function_call") => self.arguments(&format!("{entry}/arguments")).map(|()| Turn::Call),
-            Some("function_call_output") => Ok(Turn::Result),
+    /// OpenAI's responses: items of the types `function_call` and `function_call_output`. Here is their type.
+    fn item(&mut self, kind: &str) -> Result<Turn, Denial<'static>> {
+        match kind {
+            "function_call" => {
+                let entry = self.pointer.strip_suffix("/type").unwrap_or(&self.pointer);
+                self.arguments_at(&format!("{entry}/arguments")).map(|()| Turn::Call)
+            }
+            "function_call_output" => Ok(Turn::Result),
             _ => Ok(Turn::Talk),
         }
     }
 
+    fn arguments(&self) -> Result<(), Denial<'static>> {
+        self.arguments_at(&self.pointer)
+    }
+
     /// JSON in a text, or a part of the body.
-    fn arguments(&self, pointer: &str) -> Result<(), Denial<'static>> {
+    fn arguments_at(&self, pointer: &str) -> Result<(), Denial<'static>> {
         let rules = &self.rules.arguments;
         if rules.are_off() {
             return Ok(());
@@ -196,9 +242,9 @@ impl Walk<'_> {
 }
 
 /// OpenAI: the results of tools have a role of their own.
-fn turn_of_role(role: Option<String>) -> Turn {
-    match role.as_deref() {
-        Some("tool" | "function") => Turn::Result,
+fn turn_of_role(role: &str) -> Turn {
+    match role {
+        "tool" | "function" => Turn::Result,
         _ => Turn::Talk,
     }
 }

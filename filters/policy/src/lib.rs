@@ -71,6 +71,8 @@ mod rule;
 mod web;
 mod workspace;
 
+use std::borrow::Cow;
+
 use tollgate_sdk::{Filter, OnRequest, OnRequestBody, Verdict, exchange, path, request};
 
 use self::condition::Head;
@@ -115,7 +117,8 @@ tollgate_sdk::export!(Policy: on_request, on_request_body);
 
 impl Policy {
     fn judge_head(&self) -> Result<(), Denial<'_>> {
-        let path = unambiguous_path()?;
+        let target = request::path();
+        let path = unambiguous(&target)?;
         if !self.allowed_paths.is_empty() && !self.allowed_paths.iter().any(|pattern| pattern.matches(&path))
         {
             return Err(Denial {
@@ -125,7 +128,7 @@ impl Policy {
                 detail: None,
             });
         }
-        match self.rules.decide(&Head::of_request(path, false)) {
+        match self.rules.decide(&Head::of_request(&path, false)) {
             Decision::Denied(denial) => Err(denial),
             Decision::Allowed => {
                 exchange::set_slot(ALLOWED_BY_HEAD);
@@ -142,17 +145,19 @@ impl Policy {
         }
         readable::check()?;
         // The path is read again: a later filter may have changed it since.
-        if rules_are_pending
-            && let Decision::Denied(denial) = self.rules.decide(&Head::of_request(unambiguous_path()?, true))
-        {
-            return Err(denial);
+        if rules_are_pending {
+            let target = request::path();
+            let path = unambiguous(&target)?;
+            if let Decision::Denied(denial) = self.rules.decide(&Head::of_request(&path, true)) {
+                return Err(denial);
+            }
         }
         self.conversation.check()
     }
 }
 
-fn unambiguous_path() -> Result<String, Denial<'static>> {
-    path::read(&request::path()).map_err(|ambiguous| {
+fn unambiguous(target: &str) -> Result<Cow<'_, str>, Denial<'static>> {
+    path::read(target).map_err(|ambiguous| {
         Denial::new(400, "ambiguous_path", "Ambiguous path", format!("path {}", ambiguous.doubt))
     })
 }

@@ -10,7 +10,7 @@ const CHUNK: u32 = 4096;
 
 /// Lets pass what the host has read as JSON, what is empty, and what is clearly something else.
 pub(crate) fn check() -> Result<(), Denial<'static>> {
-    if body::size() == 0 || body::kind("").is_some() {
+    if body::kind("").is_some() || body::size() == 0 {
         return Ok(());
     }
     let encodings = request::header_bytes("content-encoding");

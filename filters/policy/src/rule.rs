@@ -78,7 +78,7 @@ impl Rules {
     }
 
     /// What the first rule that matches says, or the default.
-    pub(crate) fn decide(&self, head: &Head) -> Decision<'_> {
+    pub(crate) fn decide(&self, head: &Head<'_>) -> Decision<'_> {
         for rule in &self.rules {
             match rule.condition.matches(head, rule.denial.is_some()) {
                 Some(true) => return rule.decision(),
