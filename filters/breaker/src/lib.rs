@@ -28,7 +28,6 @@ mod circuit;
 mod upstream;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -61,7 +60,8 @@ impl Default for Config {
 /// Fails fast while an upstream fails.
 pub struct Breaker {
     thresholds: Thresholds,
-    upstreams: RefCell<HashMap<String, Rc<Upstream>>>,
+    /// Those met so far: a few, by name and by number.
+    upstreams: RefCell<Vec<Rc<Upstream>>>,
 }
 
 impl Filter for Breaker {
@@ -79,9 +79,10 @@ impl OnAttempt for Breaker {
             // The answer to the attempt before was given up for another attempt.
             self.settle(Settlement::Neutral);
         }
-        match self.upstream().admit(&self.thresholds) {
+        let upstream = self.upstream();
+        match upstream.admit(&self.thresholds) {
             Ok(ticket) => {
-                hold(ticket, Awaiting::Head);
+                Held { upstream: upstream.ordinal, ticket, awaiting: Awaiting::Head }.keep();
                 Verdict::Proceed
             }
             Err(refused) => refuse(refused),
@@ -93,8 +94,8 @@ impl OnAttempt for Breaker {
             Outcome::Status(429) => self.settle(Settlement::Neutral),
             // Whether it is a success shows when its body has arrived.
             Outcome::Status(status) if status < 500 => {
-                if let Some((ticket, _)) = held() {
-                    hold(ticket, Awaiting::Body);
+                if let Some(held) = Held::now() {
+                    Held { awaiting: Awaiting::Body, ..held }.keep();
                 }
             }
             Outcome::Status(_) | Outcome::ConnectFailed | Outcome::TimedOut | Outcome::Reset => {
@@ -107,14 +108,18 @@ impl OnAttempt for Breaker {
 
 impl OnComplete for Breaker {
     fn on_complete(&self, ending: Ending, _elapsed: Duration) {
-        let Some((_, awaiting)) = held() else { return };
-        self.settle(match (awaiting, ending) {
-            // The attempt never ended, so it says nothing.
-            (Awaiting::Head, _) | (Awaiting::Body, Ending::ClientGone) => Settlement::Neutral,
-            // Replied: the upstream did well, and then a filter or the host replaced its answer.
-            (Awaiting::Body, Ending::Complete | Ending::Replied) => Settlement::Success,
-            (Awaiting::Body, Ending::UpstreamBroke) => failure(),
-        });
+        let Some(held) = Held::now() else { return };
+        // Nobody looks at the slot any more.
+        self.settle_held(
+            held,
+            match (held.awaiting, ending) {
+                // The attempt never ended, so it says nothing.
+                (Awaiting::Head, _) | (Awaiting::Body, Ending::ClientGone) => Settlement::Neutral,
+                // Replied: the upstream did well, and then a filter or the host replaced its answer.
+                (Awaiting::Body, Ending::Complete | Ending::Replied) => Settlement::Success,
+                (Awaiting::Body, Ending::UpstreamBroke) => failure(),
+            },
+        );
     }
 }
 
@@ -146,18 +151,27 @@ impl Breaker {
     fn upstream(&self) -> Rc<Upstream> {
         let name = exchange::upstream();
         let mut upstreams = self.upstreams.borrow_mut();
-        let known = upstreams
-            .entry(name)
-            .or_insert_with_key(|name| Rc::new(Upstream::open(name.clone(), &exchange::provider())));
-        Rc::clone(known)
+        if let Some(known) = upstreams.iter().find(|upstream| upstream.name == name) {
+            return Rc::clone(known);
+        }
+        let opened = Rc::new(Upstream::open(name, &exchange::provider()));
+        upstreams.push(Rc::clone(&opened));
+        opened
     }
 
     /// Settles what the exchange holds, if it holds something, so that it holds nothing.
     fn settle(&self, settlement: Settlement) {
-        if let Some((ticket, _)) = held() {
+        if let Some(held) = Held::now() {
             exchange::set_slot(0);
-            self.upstream().settle(&self.thresholds, ticket, settlement);
+            self.settle_held(held, settlement);
         }
+    }
+
+    fn settle_held(&self, held: Held, settlement: Settlement) {
+        let known = self.upstreams.borrow().iter().find(|known| known.ordinal == held.upstream).cloned();
+        // An instance that was made meanwhile has not met it yet.
+        let upstream = known.unwrap_or_else(|| self.upstream());
+        upstream.settle(&self.thresholds, held.ticket, settlement);
     }
 }
 
@@ -168,22 +182,36 @@ enum Awaiting {
     Body,
 }
 
+/// What an exchange holds, in its slot, for whichever instance meets it next: the number of an upstream, a ticket of its
+/// circuit, and what is awaited.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    upstream: u32,
+    ticket: Ticket,
+    awaiting: Awaiting,
+}
+
 const HELD: u64 = 1;
 const BODY: u64 = 1 << 1;
 const GENERATION_SHIFT: u32 = 16;
+const UPSTREAM_SHIFT: u32 = 32;
 
-/// Keeps the ticket in the exchange's slot, for whichever instance meets the exchange next.
-fn hold(ticket: Ticket, awaiting: Awaiting) {
-    let body = if awaiting == Awaiting::Body { BODY } else { 0 };
-    exchange::set_slot(HELD | body | u64::from(ticket.generation) << GENERATION_SHIFT);
-}
+impl Held {
+    /// Keeps it in the slot of the exchange in hand.
+    fn keep(self) {
+        let body = if self.awaiting == Awaiting::Body { BODY } else { 0 };
+        let generation = u64::from(self.ticket.generation) << GENERATION_SHIFT;
+        exchange::set_slot(HELD | body | generation | u64::from(self.upstream) << UPSTREAM_SHIFT);
+    }
 
-/// What the exchange in hand holds.
-fn held() -> Option<(Ticket, Awaiting)> {
-    let slot = exchange::slot();
-    let ticket = Ticket { generation: (slot >> GENERATION_SHIFT) as u16 };
-    let awaiting = if slot & BODY != 0 { Awaiting::Body } else { Awaiting::Head };
-    (slot & HELD != 0).then_some((ticket, awaiting))
+    /// What the exchange in hand holds.
+    fn now() -> Option<Self> {
+        let slot = exchange::slot();
+        let ticket = Ticket { generation: (slot >> GENERATION_SHIFT) as u16 };
+        let awaiting = if slot & BODY != 0 { Awaiting::Body } else { Awaiting::Head };
+        let upstream = (slot >> UPSTREAM_SHIFT) as u32;
+        (slot & HELD != 0).then_some(Self { upstream, ticket, awaiting })
+    }
 }
 
 fn failure() -> Settlement {

@@ -14,7 +14,9 @@ const MAX_GAUGES: i64 = 300;
 
 /// One upstream's circuit.
 pub(crate) struct Upstream {
-    name: String,
+    pub(crate) name: String,
+    /// Its number, the same on all workers.
+    pub(crate) ordinal: u32,
     circuit: Cell,
     health_check: Option<String>,
     gauges: Vec<(&'static str, Gauge)>,
@@ -38,6 +40,8 @@ impl Upstream {
             circuit: Cell::open(&format!("circuit:{name}")),
             health_check: (ordinal <= MAX_HEALTH_CHECKS).then(|| format!("breaker:{name}")),
             gauges: if ordinal <= MAX_GAUGES { STATE_NAMES.map(gauge).into() } else { Vec::new() },
+            // There are no more than the filter has cells.
+            ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
             name,
         };
         upstream.publish();
