@@ -94,12 +94,12 @@ pub struct Proxied {
 }
 
 impl Worker {
-    /// Runs a worker on this thread, until the shutdown is over. `bound` are its own sockets, one a listener of the
-    /// manifest; `ready` is called when it is about to accept.
+    /// Runs a worker on this thread, until the shutdown is over. `bound` is what it has of the
+    /// manifest's listeners, in their order; `ready` is called when it is about to accept.
     pub fn run(
         shared: Arc<Shared>,
         assembly: &Assembly,
-        bound: Vec<std::net::TcpListener>,
+        bound: Vec<listener::Bound>,
         ready: impl FnOnce(),
     ) -> Result<(), WorkerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

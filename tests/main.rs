@@ -12,6 +12,7 @@
 
 mod support;
 
+mod balance;
 mod chain;
 mod cli;
 mod clients;

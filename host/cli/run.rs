@@ -17,6 +17,7 @@ use crate::assembly::Assembly;
 use crate::attempt::RetryBudget;
 use crate::demo::Demo;
 use crate::health::Life;
+use crate::listener::Bound;
 use crate::logs;
 use crate::manifest::{self, Manifest};
 use crate::shutdown::{Shutdown, Signals};
@@ -165,7 +166,7 @@ fn start_worker(
     number: usize,
     shared: &Arc<Shared>,
     assembly: &Arc<Assembly>,
-    bound: Vec<std::net::TcpListener>,
+    bound: Vec<Bound>,
     ready: mpsc::Sender<()>,
 ) -> Result<WorkerThread, String> {
     let (shared, assembly) = (shared.clone(), assembly.clone());
@@ -181,19 +182,15 @@ fn start_worker(
 
 /// For each worker, a socket for each listener. A first one, alone, makes sure that the address is free: with
 /// `SO_REUSEPORT`, a second Tollgate would else take half of the first one's connections.
-fn bind_all(manifest: &Manifest, workers: usize) -> Result<Vec<Vec<std::net::TcpListener>>, String> {
+fn bind_all(manifest: &Manifest, workers: usize) -> Result<Vec<Vec<Bound>>, String> {
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &manifest.listeners {
-        let mut address = listener.address;
+        let address = listener.address;
         if address.port() != 0 {
             drop(worker::probe(address).map_err(|error| unbound(address, &error))?);
         }
-        for of_worker in &mut sockets {
-            let socket = worker::bind(address).map_err(|error| unbound(address, &error))?;
-            // Port 0 is chosen once, and the others join it.
-            address = socket.local_addr().map_err(|error| error.to_string())?;
-            of_worker.push(socket);
-        }
+        let bound = Bound::all(listener, workers).map_err(|error| unbound(address, &error))?;
+        sockets.iter_mut().zip(bound).for_each(|(of_worker, bound)| of_worker.push(bound));
     }
     Ok(sockets)
 }
@@ -209,8 +206,8 @@ fn unbound(address: SocketAddr, error: &std::io::Error) -> String {
     format!("cannot listen on {address}: {error}{help}")
 }
 
-fn addresses(sockets: &[Vec<std::net::TcpListener>]) -> Vec<SocketAddr> {
-    sockets.first().into_iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect()
+fn addresses(sockets: &[Vec<Bound>]) -> Vec<SocketAddr> {
+    sockets.first().into_iter().flatten().filter_map(|bound| bound.address().ok()).collect()
 }
 
 fn announce(addresses: &[SocketAddr], workers: usize, demo: Option<&Demo>) {

@@ -49,9 +49,11 @@ const FAULTS: Description =
 const ACTIVE: Description = Description { name: "active_requests", help: "Exchanges in flight." };
 const DOWNSTREAM: Description =
     Description { name: "downstream_connections", help: "Open connections of clients." };
+const BY_WORKER: Description =
+    Description { name: "worker_connections", help: "Open connections of clients, by worker." };
 const BUILD: Description = Description { name: "build_info", help: "Always 1; the label says what runs." };
 
-const ALL: [&Description; 12] = [
+const ALL: [&Description; 13] = [
     &REQUESTS,
     &DURATIONS,
     &ERRORS,
@@ -63,6 +65,7 @@ const ALL: [&Description; 12] = [
     &FAULTS,
     &ACTIVE,
     &DOWNSTREAM,
+    &BY_WORKER,
     &BUILD,
 ];
 
@@ -84,9 +87,13 @@ pub(super) fn families(namespace: &str, shards: &Shards) -> Vec<Family> {
     active.sample(&[], shards.sum(|shard| &shard.active_requests) as f64);
     let mut downstream = DOWNSTREAM.gauge(namespace);
     downstream.sample(&[], shards.sum(|shard| &shard.downstream_connections) as f64);
+    let mut by_worker = BY_WORKER.gauge(namespace);
+    for (worker, connections) in shards.each(|shard| &shard.downstream_connections).enumerate() {
+        by_worker.sample(&[("worker", &worker.to_string())], connections as f64);
+    }
     let mut build = BUILD.gauge(namespace);
     build.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    families.extend([active, downstream, build]);
+    families.extend([active, downstream, by_worker, build]);
     families
 }
 

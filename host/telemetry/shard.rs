@@ -99,7 +99,12 @@ impl Shards {
 
     /// The sum of one figure over all shards.
     pub(super) fn sum(&self, figure: fn(&Shard) -> &Counter) -> u64 {
-        self.iter().map(|shard| figure(shard).value()).fold(0, u64::saturating_add)
+        self.each(figure).fold(0, u64::saturating_add)
+    }
+
+    /// One figure of each shard, oldest first.
+    pub(super) fn each(&self, figure: fn(&Shard) -> &Counter) -> impl Iterator<Item = u64> {
+        self.iter().map(move |shard| figure(shard).value())
     }
 
     /// The series of all providers, summed over the shards.
