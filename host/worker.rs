@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use tokio::task::LocalSet;
+use tokio::runtime::{Builder, LocalOptions};
 
 use crate::assembly::Assembly;
 use crate::attempt::RetryBudget;
@@ -102,9 +102,10 @@ impl Worker {
         bound: Vec<listener::Bound>,
         ready: impl FnOnce(),
     ) -> Result<(), WorkerError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let local = LocalSet::new();
-        local.block_on(&runtime, async {
+        let mut runtime = Builder::new_current_thread();
+        // Tasks of one thread, without the second queue and the second wake-up that a `LocalSet` has.
+        let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async {
             let worker = Rc::new(Self::new(shared, assembly)?);
             let accepting = listener::accept_on(&worker, &assembly.manifest.listeners, bound)?;
             tokio::task::spawn_local(housekeeping(Rc::downgrade(&worker)));
