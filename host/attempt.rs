@@ -49,7 +49,7 @@ impl Attempts<'_> {
                 return None;
             }
             let begun = Instant::now();
-            let result = self.attempt(&mut run.exchange).await;
+            let result = self.attempt(&mut run.exchange, begun).await;
             if let Err(AttemptError::Client(error)) = &result {
                 run.fail((*error).into());
                 return None;
@@ -68,10 +68,10 @@ impl Attempts<'_> {
     }
 
     /// One attempt. The response's head, if there is one, is put where filters see it.
-    async fn attempt(&self, exchange: &mut Exchange) -> Result<Answer, AttemptError> {
+    async fn attempt(&self, exchange: &mut Exchange, begun: Instant) -> Result<Answer, AttemptError> {
         let deadline = Instant::from_std(exchange.deadline);
         let make = |body| self.interim.listen(request(exchange, body));
-        let sent = self.upstream.send(exchange.client, self.body, deadline, make);
+        let sent = self.upstream.send(exchange.client, self.body, begun, deadline, make);
         let (mut head, answer) = self.interim.forward_while(sent).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody asked for another protocol: passing this on would leave the client's connection without framing.

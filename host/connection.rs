@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -34,6 +34,8 @@ const HYPER_FIELDS: usize = 100;
 pub struct Client {
     /// Where the connection comes from.
     pub address: IpAddr,
+    /// The same, as a field's value.
+    pub address_text: HeaderValue,
     /// How long a body may stand still.
     pub idle: Duration,
     /// Its socket.
@@ -57,7 +59,10 @@ enum Waiting {
 impl Client {
     fn new(address: IpAddr, timeouts: &manifest::ListenerTimeouts) -> Self {
         let waiting = Cell::new(Waiting::Request(Instant::now()));
-        Self { address, idle: timeouts.idle, header: timeouts.header, watch: Rc::default(), waiting }
+        // An address in text is visible ASCII.
+        let address_text = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static(""));
+        let watch = Rc::default();
+        Self { address, address_text, idle: timeouts.idle, header: timeouts.header, watch, waiting }
     }
 
     /// When the connection has stood still for too long, unless something moves before.

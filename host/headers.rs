@@ -1,7 +1,5 @@
 //! What a proxy strips from heads, sets in them, and refuses to let filters touch.
 
-use std::net::IpAddr;
-
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
 /// What a head that the host forwards may grow to by filters' edits: fields, and bytes of names and values.
@@ -78,6 +76,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
     }
     for name in &HOP_BY_HOP {
+        remove_if_there(headers, name);
+    }
+}
+
+/// Heads are short, and names of the standard's are compared by number: looking through them costs less than hashing.
+fn remove_if_there(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.keys().any(|there| there == name) {
         headers.remove(name);
     }
 }
@@ -117,10 +122,11 @@ pub fn accepts_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// Makes a request's head ready for the next hop: hop-by-hop fields out; who asked, how, and for which host, in.
-pub fn prepare_request(headers: &mut HeaderMap, client: IpAddr, scheme: &'static str) {
+/// `client` is its address in text, made once a connection.
+pub fn prepare_request(headers: &mut HeaderMap, client: &HeaderValue, scheme: &'static str) {
     let trailers = accepts_trailers(headers);
     strip_hop_by_hop(headers);
-    headers.remove(header::EXPECT);
+    remove_if_there(headers, &header::EXPECT);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -132,15 +138,22 @@ pub fn prepare_request(headers: &mut HeaderMap, client: IpAddr, scheme: &'static
     };
 }
 
-fn append_forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
+fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
+    let mut there = match headers.entry(X_FORWARDED_FOR) {
+        Entry::Occupied(there) => there,
+        Entry::Vacant(place) => {
+            place.insert(client.clone());
+            return;
+        }
+    };
     let mut list = Vec::new();
-    for value in headers.get_all(X_FORWARDED_FOR) {
+    for value in there.iter() {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(client.to_string().as_bytes());
+    list.extend_from_slice(client.as_bytes());
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
-        headers.insert(X_FORWARDED_FOR, value);
+        there.insert(value);
     }
 }
 
@@ -211,7 +224,7 @@ mod tests {
         let mut headers =
             map(&[("host", "a.example"), ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "8.8.8.8")]);
         headers.append(X_FORWARDED_PROTO, HeaderValue::from_static("gopher"));
-        prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
+        prepare_request(&mut headers, &HeaderValue::from_static("127.0.0.1"), "http");
         assert_eq!(headers[X_FORWARDED_FOR], "9.9.9.9, 8.8.8.8, 127.0.0.1");
         assert_eq!(headers[X_FORWARDED_PROTO], "http");
         assert_eq!(headers[X_FORWARDED_HOST], "a.example");
@@ -220,10 +233,10 @@ mod tests {
     #[test]
     fn trailers_are_the_only_te_that_goes_on() {
         let mut headers = map(&[("te", "gzip, trailers")]);
-        prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
+        prepare_request(&mut headers, &HeaderValue::from_static("127.0.0.1"), "http");
         assert_eq!(headers["te"], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, [127, 0, 0, 1].into(), "http");
+        prepare_request(&mut headers, &HeaderValue::from_static("127.0.0.1"), "http");
         assert!(!headers.contains_key("te"));
     }
 

@@ -30,10 +30,11 @@ pub async fn serve(
 ) -> Response<ResponseBody> {
     let (mut head, incoming) = request.into_parts();
     let id = request_id(&mut head);
+    let text = id.to_str().unwrap_or_default();
     let setup = worker.setup();
     let mut response = match destination(&setup, &mut head) {
         Ok(Destination::Upstream(route)) => {
-            let exchange = admit(client, route, head, id.clone());
+            let exchange = admit(client, route, head, text.to_owned());
             let begun = begin(worker, &setup, route, exchange);
             respond(worker, client, route, begun, incoming).await
         }
@@ -41,13 +42,11 @@ pub async fn serve(
             worker.shared.host.telemetry.answer().map(|body| ResponseBody::Whole(body, None))
         }
         Ok(Destination::Health) => {
-            health(worker, &head).unwrap_or_else(|| refuse(worker, Error::NoRoute, &id))
+            health(worker, &head).unwrap_or_else(|| refuse(worker, Error::NoRoute, text))
         }
-        Err(error) => refuse(worker, error, &id),
+        Err(error) => refuse(worker, error, text),
     };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(X_REQUEST_ID, id);
-    }
+    response.headers_mut().insert(X_REQUEST_ID, id);
     response
 }
 
@@ -84,7 +83,7 @@ async fn respond(
 
 /// The exchange at the beginning of its way.
 fn admit(client: &Client, route: &Proxied, mut head: request::Parts, id: String) -> Box<Exchange> {
-    headers::prepare_request(&mut head.headers, client.address, "http");
+    headers::prepare_request(&mut head.headers, &client.address_text, "http");
     Box::new(Exchange::new(head, id, client.address, route.names.clone(), route.timeout))
 }
 
@@ -109,8 +108,9 @@ fn destination<'a>(setup: &'a Setup, head: &mut request::Parts) -> Result<&'a De
     if has_dot_segments(head.uri.path()) {
         return Err(Error::BadRequest("The path has dot segments; write it without them"));
     }
-    let host = authority(head)?;
-    setup.route(&host, head.uri.path(), &head.method).ok_or(Error::NoRoute)
+    settle_authority(head)?;
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    setup.route(host, head.uri.path(), &head.method).ok_or(Error::NoRoute)
 }
 
 /// A path or a whole URI (RFC 9112, section 3.2); `*` is for OPTIONS, an authority alone for CONNECT.
@@ -146,49 +146,62 @@ fn has_dot_segments(path: &str) -> bool {
 
 /// The host asked for, put into the `host` field: an absolute request target beats the field (RFC 9112, section
 /// 3.2.2), and the two must not be told apart further on.
-fn authority(head: &mut request::Parts) -> Result<String, Error> {
+fn settle_authority(head: &mut request::Parts) -> Result<(), Error> {
+    const MALFORMED: Error = Error::BadRequest("The host field is malformed");
     let mut fields = head.headers.get_all(header::HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (_, Some(_)) => return Err(Error::BadRequest("The request has more than one host field")),
-        (field, None) => field.map(|value| value.to_str()).transpose(),
+        (field, None) => field,
     };
-    let field = field.map_err(|_| Error::BadRequest("The host field is malformed"))?;
-    let authority = match (head.uri.authority(), field) {
-        (Some(authority), _) => authority.as_str().to_owned(),
-        (None, Some(field)) => field.to_owned(),
+    let field = field.map(HeaderValue::to_str).transpose().map_err(|_| MALFORMED)?;
+    let missing = match (head.uri.authority(), field) {
+        (Some(authority), _) => Some(authority.as_str()),
+        (None, Some(_)) => None,
         (None, None) if head.version >= Version::HTTP_11 => {
             return Err(Error::BadRequest("The request has no host field"));
         }
-        (None, None) => String::new(),
+        (None, None) => Some(""),
     };
-    if authority.contains('@') || !(authority.is_empty() || authority.parse::<http::uri::Authority>().is_ok())
-    {
-        return Err(Error::BadRequest("The host field is malformed"));
+    if !is_authority(missing.or(field).unwrap_or_default()) {
+        return Err(MALFORMED);
     }
-    let value =
-        HeaderValue::from_str(&authority).map_err(|_| Error::BadRequest("The host field is malformed"))?;
-    head.headers.insert(header::HOST, value);
-    Ok(authority)
+    if let Some(authority) = missing {
+        head.headers.insert(header::HOST, HeaderValue::from_str(authority).map_err(|_| MALFORMED)?);
+    }
+    Ok(())
 }
 
-/// The id of the request: the client's own if it is a sensible one, else 128 random bits.
-fn request_id(head: &mut request::Parts) -> String {
-    let given = head.headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    let sensible =
-        |id: &&str| (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    if let Some(id) = given.filter(sensible) {
-        let id = id.to_owned();
-        // Several of them would let two hops log two ids.
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            head.headers.insert(X_REQUEST_ID, value);
-        }
-        return id;
-    }
-    let id = format!("{:032x}", fastrand::u128(..));
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        head.headers.insert(X_REQUEST_ID, value);
-    }
+/// Host and port, without user information, or nothing.
+fn is_authority(text: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let (name, port) = text.split_once(':').unwrap_or((text, "0"));
+    // Nearly all are plain, and need no parser, which would copy them.
+    let plain =
+        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && name.bytes().all(is_of_name);
+    (plain && !name.is_empty())
+        || text.is_empty()
+        || (!text.contains('@') && text.parse::<http::uri::Authority>().is_ok())
+}
+
+/// The id of the request: the client's own if it is a sensible one, else 128 random bits. It is visible ASCII.
+fn request_id(head: &mut request::Parts) -> HeaderValue {
+    let sensible = |id: &&HeaderValue| {
+        (1..=MAX_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    let given = head.headers.get(X_REQUEST_ID).filter(sensible).cloned();
+    let id = given.unwrap_or_else(random_id);
+    // Several of them would let two hops log two ids.
+    head.headers.insert(X_REQUEST_ID, id.clone());
     id
+}
+
+/// 32 hexadecimal digits.
+fn random_id() -> HeaderValue {
+    let mut digits = Vec::with_capacity(32);
+    for byte in fastrand::u128(..).to_be_bytes() {
+        digits.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(digits)).unwrap_or(HeaderValue::from_static("0"))
 }
 
 async fn read_body(run: &mut Run, body: &RequestBody, limit: u64) -> Flow {

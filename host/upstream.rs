@@ -71,7 +71,7 @@ impl Upstream {
         }
     }
 
-    /// Sends a request and waits for the response's head, until `deadline`. `make` builds the request; it is called
+    /// Sends a request and waits for the response's head, from now, which is `begun`, until `deadline`. `make` builds the request; it is called
     /// again if a pooled connection turns out to be stale.
     ///
     /// A connection that sat in the pool may have been closed by the other side just as we wrote to it. If such a one
@@ -83,14 +83,14 @@ impl Upstream {
         &self,
         client: IpAddr,
         body: &RequestBody,
+        begun: Instant,
         deadline: Instant,
         make: impl Fn(AttemptBody) -> Request<AttemptBody>,
     ) -> Result<(response::Parts, Answer), AttemptError> {
         let endpoint = self.pick(client);
-        let begun = Instant::now();
-        if let Some(lease) = pool::take_idle(endpoint).await {
+        if let Some(lease) = pool::take_idle(endpoint, begun).await {
             self.counters.connection(ConnectionEvent::Reused);
-            match self.exchange(lease, body, deadline, &make).await {
+            match self.exchange(lease, body, begun, deadline, &make).await {
                 Err(failed) if failed.is_stale(begun) && body.can_replay() => {
                     self.counters.connection(ConnectionEvent::Stale);
                 }
@@ -98,7 +98,7 @@ impl Upstream {
             }
         }
         let lease = self.connect(endpoint, deadline).await?;
-        self.exchange(lease, body, deadline, &make).await.map_err(|failed| failed.error)
+        self.exchange(lease, body, Instant::now(), deadline, &make).await.map_err(|failed| failed.error)
     }
 
     /// Drops connections that have been idle for too long.
@@ -124,13 +124,14 @@ impl Upstream {
         &self,
         mut lease: Lease,
         body: &RequestBody,
+        begun: Instant,
         deadline: Instant,
         make: impl Fn(AttemptBody) -> Request<AttemptBody>,
     ) -> Result<(response::Parts, Answer), Failed> {
         let request = make(body.attempt());
         let idempotent = request.method().is_idempotent();
         let sent = lease.send(request);
-        match within(sent, self.timeouts.response, deadline, body).await {
+        match within(sent, self.timeouts.response, begun, deadline, body).await {
             Some(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 Ok((head, Answer { body, lease }))
@@ -161,19 +162,21 @@ impl Upstream {
 async fn within<T>(
     sent: impl Future<Output = T>,
     limit: Duration,
+    mut since: Instant,
     deadline: Instant,
     body: &RequestBody,
 ) -> Option<T> {
     let mut sent = std::pin::pin!(sent);
     loop {
         let before = body.progress();
-        let until = deadline.min(Instant::now() + limit);
+        let until = deadline.min(since + limit);
         if let Ok(done) = timeout_at(until, &mut sent).await {
             return Some(done);
         }
         if until == deadline || (body.progress() == before && !body.is_awaited()) {
             return None;
         }
+        since = Instant::now();
     }
 }
 

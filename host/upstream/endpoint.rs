@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::pool::Connection;
 use crate::manifest::{self, Pool};
@@ -60,9 +60,9 @@ impl Endpoint {
     }
 
     /// The connection that was used last: the likeliest to be alive, and the others may then age out.
-    pub(super) fn take(&self) -> Option<Connection> {
+    pub(super) fn take(&self, now: Instant) -> Option<Connection> {
         let idle = self.idle.borrow_mut().pop_back()?;
-        (idle.since.elapsed() < self.limits.idle).then_some(idle.connection)
+        (now.saturating_duration_since(idle.since) < self.limits.idle).then_some(idle.connection)
     }
 
     /// Keeps a connection, unless there are enough.
@@ -75,7 +75,7 @@ impl Endpoint {
 
     /// Closes what has been idle for too long, or was closed by the other side.
     pub(super) fn sweep(&self) {
-        let limit: Duration = self.limits.idle;
+        let limit = self.limits.idle;
         self.idle.borrow_mut().retain(|idle| idle.since.elapsed() < limit && !idle.connection.is_closed());
     }
 }

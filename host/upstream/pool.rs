@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::endpoint::Endpoint;
 use crate::body::AttemptBody;
@@ -54,8 +54,8 @@ pub struct Lease {
 }
 
 /// An idle connection that the other side has not closed, as far as we can know, and that can take a request.
-pub(super) async fn take_idle(endpoint: &Rc<Endpoint>) -> Option<Lease> {
-    while let Some(mut connection) = endpoint.take() {
+pub(super) async fn take_idle(endpoint: &Rc<Endpoint>, now: Instant) -> Option<Lease> {
+    while let Some(mut connection) = endpoint.take(now) {
         let ready = connection.sender.is_ready()
             || matches!(timeout(SETTLE, connection.sender.ready()).await, Ok(Ok(())));
         if ready {
