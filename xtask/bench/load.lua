@@ -23,8 +23,8 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    "result requests=%d micros=%d bytes=%d p50=%d p99=%d p999=%d errors=%d\n",
+    "result requests=%d micros=%d bytes=%d p50=%d p99=%d p999=%d max=%d errors=%d\n",
     summary.requests, summary.duration, summary.bytes,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max,
     errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end

@@ -5,7 +5,9 @@ use super::process::{self, Server};
 use super::setup::{self, PROXY_CORE, Setup, configuration};
 use super::tollgate::Chain;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One row of the comparison.
 #[derive(Clone, Debug)]
@@ -25,80 +27,97 @@ enum Program {
     Nginx,
     Haproxy(PathBuf),
     Envoy { program: PathBuf, filter: PathBuf, filters: usize },
-    Tollgate { program: PathBuf, chain: Chain },
+    Tollgate { program: PathBuf, chain: Chain, workers: usize },
 }
 
 impl Contender {
-    /// Starts it in front of the upstream, and waits until it answers.
+    /// nginx.
+    pub(crate) fn nginx(request: Request) -> Self {
+        contender("nginx", "nginx", request, Program::Nginx)
+    }
+
+    /// Tollgate with a chain of its own and so many workers.
+    pub(crate) fn tollgate(
+        setup: &Setup,
+        key: &str,
+        label: &str,
+        request: Request,
+        chain: Chain,
+        workers: usize,
+    ) -> Self {
+        let program = setup.tollgate.clone();
+        contender(key, label, request, Program::Tollgate { program, chain, workers })
+    }
+
+    /// Starts it in front of the run's upstream, and waits until it answers.
     pub(crate) fn start(&self, setup: &Setup) -> Result<Server, String> {
+        self.start_before(setup, setup.upstream.address)
+    }
+
+    /// Starts it in front of an upstream on loopback, and waits until it answers.
+    pub(crate) fn start_before(&self, setup: &Setup, upstream: SocketAddr) -> Result<Server, String> {
         let port = process::free_port()?;
-        let log = setup.folder.join(format!("{}.log", self.key));
-        let upstream = setup.upstream.address.port().to_string();
+        let mut command = self.command(setup, port, upstream)?;
+        Server::start(&mut command, port, "/", &setup.folder.join(format!("{}.log", self.key)))
+    }
+
+    fn command(&self, setup: &Setup, port: u16, upstream: SocketAddr) -> Result<Command, String> {
+        let (port_text, upstream_port) = (port.to_string(), upstream.port().to_string());
+        let (folder, most) = (setup.folder.to_string_lossy(), setup.most_connections.to_string());
         let values = [
-            ("PORT", &*port.to_string()),
-            ("UPSTREAM", &*upstream),
-            ("FOLDER", &*setup.folder.to_string_lossy()),
+            ("PORT", &*port_text),
+            ("UPSTREAM", &*upstream_port),
+            ("FOLDER", &*folder),
+            ("CONNECTIONS", &*most),
         ];
         let fill =
             |template, name: &str| configuration(&setup.assets, template, &setup.folder, name, &values);
-        let mut command = match &self.program {
+        let pinned = |program: &Path| process::pinned(PROXY_CORE, program);
+        let mut command;
+        match &self.program {
             Program::Floor => {
-                let this = std::env::current_exe().map_err(|error| error.to_string())?;
-                let mut command = process::pinned(PROXY_CORE, &this);
-                command.args(["bench-floor", &port.to_string(), &upstream]);
-                command
+                command = pinned(&std::env::current_exe().map_err(|error| error.to_string())?);
+                command.args(["bench-floor", &port_text, &upstream_port]);
             }
             Program::Nginx => {
-                let mut command = process::pinned(PROXY_CORE, &setup.nginx);
+                command = pinned(&setup.nginx);
                 command.arg("-c").arg(fill("nginx.conf", "nginx.conf")?);
-                command
             }
             Program::Haproxy(program) => {
-                let mut command = process::pinned(PROXY_CORE, program);
+                command = pinned(program);
                 command.arg("-db").arg("-f").arg(fill("haproxy.cfg", "haproxy.cfg")?);
-                command
             }
             Program::Envoy { program, filter, filters } => {
-                let chain = envoy_filters(setup, filter, *filters)?;
-                let values = [values[0], values[1], ("FILTERS", &*chain)];
-                let name = format!("{}.yaml", self.key);
-                let path = configuration(&setup.assets, "envoy.yaml", &setup.folder, &name, &values)?;
-                let mut command = process::pinned(PROXY_CORE, program);
+                let path = envoy_configuration(setup, &self.key, filter, *filters, &values)?;
+                command = pinned(program);
                 command
                     .args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"])
                     .arg(path);
-                command
             }
-            Program::Tollgate { program, chain } => {
-                chain.command(setup, program, &self.key, port, PROXY_CORE, 1)?
+            Program::Tollgate { program, chain, workers } => {
+                command = chain.command(setup, program, &self.key, port, upstream, *workers)?;
             }
-        };
-        Server::start(&mut command, port, "/", &log)
+        }
+        Ok(command)
     }
 }
 
-/// All that can be compared here, in the order of the tables. What cannot be had is said on standard error.
+/// All that can be compared here, in the order of the tables.
 /// `against` is another build of Tollgate.
 pub(crate) fn all(setup: &Setup, against: Option<&Path>) -> Vec<Contender> {
     let get = || Request::get("/");
-    let mut list = vec![
-        contender("floor", "byte pump, no HTTP", get(), Program::Floor),
-        contender("nginx", "nginx", get(), Program::Nginx),
-    ];
-    match &setup.haproxy {
-        Ok(path) => list.push(contender("haproxy", "HAProxy", get(), Program::Haproxy(path.clone()))),
-        Err(problem) => eprintln!("HAProxy is left out: {problem}"),
+    let mut list =
+        vec![contender("floor", "byte pump, no HTTP", get(), Program::Floor), Contender::nginx(get())];
+    if let Some(path) = &setup.haproxy {
+        list.push(contender("haproxy", "HAProxy", get(), Program::Haproxy(path.clone())));
     }
-    match &setup.envoy {
-        Ok(envoy) => {
-            for (filters, key, label) in
-                [(0, "envoy", "Envoy, no filter"), (5, "envoy-five", "Envoy, five proxy-wasm filters")]
-            {
-                let (program, filter) = (envoy.program.clone(), envoy.filter.clone());
-                list.push(contender(key, label, get(), Program::Envoy { program, filter, filters }));
-            }
+    if let Some(envoy) = &setup.envoy {
+        for (filters, key, label) in
+            [(0, "envoy", "Envoy, no filter"), (5, "envoy-five", "Envoy, five proxy-wasm filters")]
+        {
+            let (program, filter) = (envoy.program.clone(), envoy.filter.clone());
+            list.push(contender(key, label, get(), Program::Envoy { program, filter, filters }));
         }
-        Err(problem) => eprintln!("Envoy is left out: {problem}"),
     }
     list.extend(tollgates(setup, &setup.tollgate, "tollgate", "Tollgate"));
     if let Some(other) = against {
@@ -113,7 +132,7 @@ pub(crate) const QUICK: [&str; 5] =
 
 fn tollgates(setup: &Setup, program: &Path, key: &str, label: &str) -> Vec<Contender> {
     let tollgate = |suffix: &str, text: &str, request: Request, chain: Chain| {
-        let program = Program::Tollgate { program: program.to_owned(), chain };
+        let program = Program::Tollgate { program: program.to_owned(), chain, workers: 1 };
         contender(&format!("{key}{suffix}"), &format!("{label}, {text}"), request, program)
     };
     let get = || Request::get("/");
@@ -140,13 +159,21 @@ fn names(program: &Path, variable: &str) -> bool {
     fs::read(program).is_ok_and(|bytes| bytes.windows(variable.len()).any(|part| part == variable.as_bytes()))
 }
 
-/// The HTTP filters of Envoy's configuration.
-fn envoy_filters(setup: &Setup, module: &Path, count: usize) -> Result<String, String> {
+/// Envoy's configuration with so many filters. They share one VM, which is faster than one each.
+fn envoy_configuration(
+    setup: &Setup,
+    key: &str,
+    module: &Path,
+    count: usize,
+    values: &[(&str, &str)],
+) -> Result<PathBuf, String> {
     let template = setup::read(&setup.assets.join("envoy-filter.yaml"))?;
     let module = module.to_string_lossy();
     let filter = |number: usize| {
         let name = format!("x-passed-{number}");
         setup::filled(&template, &[("NAME", &*name), ("VM", "bench"), ("MODULE", &*module)])
     };
-    Ok((0..count).map(filter).collect::<String>().trim_end().to_owned())
+    let filters: String = (0..count).map(filter).collect();
+    let values = [values, &[("FILTERS", filters.trim_end())]].concat();
+    configuration(&setup.assets, "envoy.yaml", &setup.folder, &format!("{key}.yaml"), &values)
 }

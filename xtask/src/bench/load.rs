@@ -47,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) p999: f64,
+    /// The slowest took that.
+    pub(crate) max: f64,
     /// Connections or requests that failed, and answers with a status of 400 and above.
     pub(crate) errors: u64,
 }
@@ -95,7 +97,7 @@ impl Generator {
     }
 }
 
-/// The result in a line like `result requests=1000 micros=2000000 bytes=1 p50=1 p99=2 p999=3 errors=0`, which
+/// The result in a line like `result requests=1000 micros=2000000 bytes=1 p50=1 p99=2 p999=3 max=4 errors=0`, which
 /// `load.lua` prints last; nothing for any other line.
 fn parse(line: &str) -> Option<Outcome> {
     let words = line.strip_prefix("result ")?;
@@ -108,6 +110,7 @@ fn parse(line: &str) -> Option<Outcome> {
         p50: number("p50")?,
         p99: number("p99")?,
         p999: number("p999")?,
+        max: number("max")?,
         errors: number("errors")? as u64,
     })
 }
@@ -118,10 +121,18 @@ mod tests {
 
     #[test]
     fn the_scripts_line_is_read() {
-        let line = "result requests=50000 micros=2000000 bytes=12 p50=400 p99=900 p999=1500 errors=2";
+        let line =
+            "result requests=50000 micros=2000000 bytes=12 p50=400 p99=900 p999=1500 max=3000 errors=2";
         let outcome = parse(line).unwrap();
-        let expected =
-            Outcome { requests: 50_000, seconds: 2.0, p50: 400.0, p99: 900.0, p999: 1500.0, errors: 2 };
+        let expected = Outcome {
+            requests: 50_000,
+            seconds: 2.0,
+            p50: 400.0,
+            p99: 900.0,
+            p999: 1500.0,
+            max: 3000.0,
+            errors: 2,
+        };
         assert_eq!(outcome, expected);
         assert!((outcome.rate() - 25_000.0).abs() < 1e-6);
     }

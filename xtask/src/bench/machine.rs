@@ -29,10 +29,10 @@ impl Machine {
             ("wrk", Path::new("wrk"), "-v"),
             ("Tollgate", &*setup.tollgate, "--version"),
         ];
-        if let Ok(program) = &setup.haproxy {
+        if let Some(program) = &setup.haproxy {
             programs.push(("HAProxy", program, "-v"));
         }
-        if let Ok(envoy) = &setup.envoy {
+        if let Some(envoy) = &setup.envoy {
             programs.push(("Envoy", &envoy.program, "--version"));
         }
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -69,8 +69,10 @@ fn processor(cpuinfo: &str) -> String {
     name.map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':'])).to_owned()
 }
 
-/// The first number with a dot in a version's text, with what hangs on it; the text itself without one.
+/// The first number with a dot behind the word "version", if there is one, with what hangs on it; the text itself
+/// without a number. A path before that word may have numbers, too.
 fn number(text: &str) -> String {
+    let text = text.split_once("version").map_or(text, |(_, text)| text);
     let numbers = text.split([' ', '/']).map(|word| word.trim_matches(|c: char| !c.is_ascii_digit()));
     let mut numbers = numbers.filter(|word| word.contains('.'));
     numbers.next().unwrap_or(text).to_owned()
@@ -85,7 +87,7 @@ mod tests {
         for (printed, expected) in [
             ("nginx version: nginx/1.22.1", "1.22.1"),
             ("HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/", "2.6.12-1+deb12u3"),
-            ("/x/envoy  version: 9e5580933739775e8bce/1.40.0/Clean/RELEASE/BoringSSL", "1.40.0"),
+            ("/lib/python3.11/envoy  version: 9e5580933739775e8bce/1.40.0/Clean/RELEASE/BoringSSL", "1.40.0"),
             ("tollgate 0.1.0", "0.1.0"),
             ("unknown", "unknown"),
         ] {

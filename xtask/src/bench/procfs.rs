@@ -1,7 +1,7 @@
 //! What the kernel says of a process: processor time, memory, threads. See proc(5).
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Processor time that a process has used since it began, over all its living threads.
@@ -31,16 +31,33 @@ impl Cpu {
     }
 }
 
-/// The processor time of a process. Its contenders keep their threads, so that none takes its time along.
+/// The processor time of a process. Contenders keep their threads, so that none takes its time along.
 pub(crate) fn cpu(pid: u32) -> Result<Cpu, String> {
-    let total = threads(pid)?
-        .into_iter()
-        .filter_map(|thread| run_time(&fs::read_to_string(folder(pid, thread).join("schedstat")).ok()?))
-        .sum();
+    let total = thread_times(pid)?.into_values().sum();
     let stat = read(pid, "stat")?;
     let (user_ticks, system_ticks) =
         ticks(&stat).ok_or_else(|| format!("/proc/{pid}/stat has no times: {stat}"))?;
     Ok(Cpu { total, user_ticks, system_ticks })
+}
+
+/// The processor time of each living thread of a process.
+pub(crate) fn thread_times(pid: u32) -> Result<BTreeMap<u32, Duration>, String> {
+    let path = format!("/proc/{pid}/task");
+    let entries = fs::read_dir(&path).map_err(|error| format!("cannot list {path}: {error}"))?;
+    // A thread may end between the two readings.
+    let times = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let time = run_time(&fs::read_to_string(entry.path().join("schedstat")).ok()?)?;
+        Some((entry.file_name().to_str()?.parse().ok()?, time))
+    });
+    Ok(times.collect())
+}
+
+/// The time that a processor has been busy since it began, whoever kept it so; in clock ticks.
+pub(crate) fn core_busy(core: usize) -> Result<u64, String> {
+    let stat =
+        fs::read_to_string("/proc/stat").map_err(|error| format!("cannot read /proc/stat: {error}"))?;
+    busy_in(&stat, core).ok_or_else(|| format!("/proc/stat does not tell of processor {core}"))
 }
 
 /// The resident memory of a process, in bytes.
@@ -51,22 +68,8 @@ pub(crate) fn resident(pid: u32) -> Result<u64, String> {
 
 /// The thread of a process that has used most time: the one that serves, where there is one worker.
 pub(crate) fn busiest_thread(pid: u32) -> Result<u32, String> {
-    let time = |thread: &u32| {
-        let text = fs::read_to_string(folder(pid, *thread).join("schedstat")).ok();
-        text.and_then(|text| run_time(&text)).unwrap_or_default()
-    };
-    threads(pid)?.into_iter().max_by_key(time).ok_or_else(|| format!("process {pid} has no threads"))
-}
-
-/// The living threads of a process.
-fn threads(pid: u32) -> Result<Vec<u32>, String> {
-    let path = format!("/proc/{pid}/task");
-    let entries = fs::read_dir(&path).map_err(|error| format!("cannot list {path}: {error}"))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
-}
-
-fn folder(pid: u32, thread: u32) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/task/{thread}"))
+    let busiest = thread_times(pid)?.into_iter().max_by_key(|(_, time)| *time);
+    busiest.map(|(thread, _)| thread).ok_or_else(|| format!("process {pid} has no threads"))
 }
 
 fn read(pid: u32, file: &str) -> Result<String, String> {
@@ -84,6 +87,15 @@ fn ticks(stat: &str) -> Option<(u64, u64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// All times of a processor's line but `idle` and `iowait`, the fourth and fifth, and those of guests, the last two,
+/// which are counted twice.
+fn busy_in(stat: &str, core: usize) -> Option<u64> {
+    let prefix = format!("cpu{core} ");
+    let times = stat.lines().find_map(|line| line.strip_prefix(&prefix))?;
+    let times = times.split_ascii_whitespace().take(8).enumerate();
+    times.filter(|(place, _)| ![3, 4].contains(place)).map(|(_, time)| time.parse::<u64>().ok()).sum()
 }
 
 /// `VmRSS` of a `status`, in bytes.
@@ -110,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn a_processor_is_busy_when_it_is_not_idle() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 4 1000 1000 8 16 32 500 500\n";
+        assert_eq!(busy_in(stat, 0), Some(63));
+        assert_eq!(busy_in(stat, 1), None);
+    }
+
+    #[test]
     fn resident_memory_is_in_bytes() {
         assert_eq!(resident_in("Name:\tx\nVmRSS:\t    2048 kB\nRssAnon:\t 1 kB\n"), Some(2 << 20));
         assert_eq!(resident_in("Name:\tx\n"), None);
@@ -120,7 +139,7 @@ mod tests {
         let pid = std::process::id();
         assert!(cpu(pid).unwrap().total > Duration::ZERO);
         assert!(resident(pid).unwrap() > 0);
-        assert!(threads(pid).unwrap().contains(&busiest_thread(pid).unwrap()));
+        assert!(thread_times(pid).unwrap().contains_key(&busiest_thread(pid).unwrap()));
     }
 
     #[test]

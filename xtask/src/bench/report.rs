@@ -28,14 +28,6 @@ pub(crate) struct Section {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-impl Section {
-    /// A table without rows.
-    pub(crate) fn new(title: &str, note: &str, columns: &[&str]) -> Self {
-        let columns = columns.iter().map(|&column| column.to_owned()).collect();
-        Self { title: title.to_owned(), note: note.to_owned(), columns, rows: Vec::new() }
-    }
-}
-
 impl Report {
     /// The report for people.
     pub(crate) fn markdown(&self) -> String {
@@ -45,9 +37,9 @@ impl Report {
             let rows: Vec<_> = self.contenders.iter().map(contender_row).collect();
             let _ = write!(text, "\n{}", table(&columns, &rows));
         }
-        if !self.targets.is_empty() {
+        if self.targets.iter().any(|target| target.measured.is_some()) {
             let columns = ["target", "measured", "limit", ""].map(str::to_owned);
-            let rows: Vec<_> = self.targets.iter().map(Target::row).collect();
+            let rows: Vec<_> = self.targets.iter().filter_map(Target::row).collect();
             let _ = write!(text, "\n### Targets\n\n{}", table(&columns, &rows));
         }
         for section in &self.sections {
@@ -58,7 +50,7 @@ impl Report {
     }
 }
 
-const CONTENDER_COLUMNS: [&str; 10] = [
+const CONTENDER_COLUMNS: [&str; 11] = [
     "contender",
     "CPU µs/request (min–max)",
     "user + system",
@@ -69,6 +61,7 @@ const CONTENDER_COLUMNS: [&str; 10] = [
     "calls + waits",
     "resident MiB",
     "core busy",
+    "others on it",
 ];
 
 fn contender_row(measured: &Measured) -> Vec<String> {
@@ -85,6 +78,7 @@ fn contender_row(measured: &Measured) -> Vec<String> {
             .map_or_else(|| "–".to_owned(), |calls| format!("{:.1} + {:.1}", calls.working, calls.waiting)),
         format!("{:.1}", measured.resident as f64 / f64::from(1 << 20)),
         format!("{:.0} %", measured.busy * 100.0),
+        format!("{:.0} %", measured.others * 100.0),
     ]
 }
 
@@ -124,6 +118,7 @@ mod tests {
             cpu: spread(32.0),
             user: 8.0,
             busy: 0.97,
+            others: 0.01,
             resident: 6 << 20,
             calls: Some(Calls { working: 4.04, waiting: 0.12 }),
             errors: 0,
@@ -138,7 +133,7 @@ mod tests {
         assert_eq!(row[1], "**32.0** (31.0–33.0)");
         assert_eq!(row[2], "8.0 + 24.0");
         assert_eq!(row[3], "25000 (24999–25001)");
-        assert_eq!(&row[7..], ["4.0 + 0.1", "6.0", "97 %"]);
+        assert_eq!(&row[7..], ["4.0 + 0.1", "6.0", "97 %", "1 %"]);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The interleaved run: every round measures each contender once, in an order that rotates, so that a machine whose
 //! clock drifts treats all alike. Those that are not measured are suspended.
 
+use super::chart::Bar;
 use super::contenders::Contender;
 use super::load::Load;
 use super::process::Server;
 use super::procfs;
 use super::progress::Progress;
-use super::setup::Setup;
+use super::setup::{PROXY_CORE, Setup};
 use super::stats::Spread;
 use super::syscalls::{self, Calls};
+use rustix::param;
 use serde::Serialize;
 
 /// How much to measure.
@@ -41,6 +43,8 @@ pub(crate) struct Measured {
     pub(crate) user: f64,
     /// The share of the proxy's processor that it used: below 1, the load was the bottleneck.
     pub(crate) busy: f64,
+    /// The share of it that others took: much of it, and the figures are doubtful.
+    pub(crate) others: f64,
     /// Resident memory after the rounds, in bytes.
     pub(crate) resident: u64,
     /// System calls per request of the thread that serves.
@@ -61,6 +65,7 @@ pub(crate) struct Sample {
     pub(crate) cpu: f64,
     pub(crate) user_share: f64,
     pub(crate) busy: f64,
+    pub(crate) others: f64,
     pub(crate) errors: u64,
 }
 
@@ -170,23 +175,39 @@ impl Lane<'_> {
 /// Sends load to a server, and says what came of it. Load of which more than one request in a hundred fails
 /// measures nothing.
 pub(crate) fn sample(setup: &Setup, server: &Server, load: &Load) -> Result<Sample, String> {
+    let before = procfs::core_busy(PROXY_CORE)?;
     let (outcome, cpu) = server.cpu_during(|| setup.generator.run(server.address, load))?;
+    let ticks = procfs::core_busy(PROXY_CORE)?.saturating_sub(before);
     if outcome.requests == 0 || outcome.errors * 100 > outcome.requests {
         return Err(format!("{} of {} requests failed", outcome.errors, outcome.requests));
     }
+    let used = cpu.total.as_secs_f64();
     Ok(Sample {
         rate: outcome.rate(),
         p50: outcome.p50,
         p99: outcome.p99,
         p999: outcome.p999,
-        cpu: cpu.total.as_secs_f64() * 1e6 / outcome.requests as f64,
+        cpu: used * 1e6 / outcome.requests as f64,
         user_share: cpu.user_share(),
-        busy: cpu.total.as_secs_f64() / outcome.seconds,
+        busy: used / outcome.seconds,
+        others: (ticks as f64 / param::clock_ticks_per_second() as f64 - used).max(0.0) / outcome.seconds,
         errors: outcome.errors,
     })
 }
 
 impl Measured {
+    /// The median of what a figure of each round is against another contender's in the same round: a machine whose
+    /// clock drifts, drifts for both.
+    pub(crate) fn against(&self, other: &Self, compare: fn(f64, f64) -> f64) -> Option<f64> {
+        let pairs = self.samples.iter().zip(&other.samples);
+        Spread::of(pairs.map(|(one, other)| compare(one.cpu, other.cpu))).map(|spread| spread.median)
+    }
+
+    /// Its processor time, for a plot.
+    pub(crate) fn bar(&self) -> Bar {
+        Bar { label: self.label.clone(), parts: [self.user, self.cpu.median - self.user] }
+    }
+
     /// Of a contender with at least one sample.
     pub(crate) fn of(
         contender: &Contender,
@@ -206,6 +227,7 @@ impl Measured {
             cpu,
             user: cpu.median * spread(|sample| sample.user_share)?.median,
             busy: spread(|sample| sample.busy)?.median,
+            others: spread(|sample| sample.others)?.median,
             resident,
             calls,
             errors: samples.iter().map(|sample| sample.errors).sum(),

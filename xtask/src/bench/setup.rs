@@ -3,8 +3,10 @@
 use super::install;
 use super::load::{Generator, Request};
 use super::process::{self, Server};
+use super::progress::Progress;
 use crate::cargo::{self, cargo, succeed};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +15,10 @@ pub(crate) const PROXY_CORE: usize = 0;
 /// The processor of the load and of the upstream.
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// Open files: 10 000 connections have two ends each, and a proxy has both sides.
-const OPEN_FILES: u64 = 65_536;
+/// The most connections that are tried.
+const MOST_CONNECTIONS: u64 = 10_000;
+/// Files that a proxy has open besides its connections, generously.
+const OTHER_FILES: u64 = 400;
 
 /// Sizes of the bodies that the upstream serves from files and the load sends, in bytes.
 pub(crate) const BODIES: [u64; 5] = [0, 1 << 10, 16 << 10, 256 << 10, 1 << 20];
@@ -30,11 +34,15 @@ pub(crate) struct Setup {
     pub(crate) tollgate: PathBuf,
     /// The filter of the chains.
     pub(crate) pass_through: PathBuf,
-    /// Its counterpart for Envoy, and what stands in Envoy's way.
-    pub(crate) envoy: Result<Envoy, String>,
-    pub(crate) haproxy: Result<PathBuf, String>,
+    /// Envoy, where it is wanted and can be had.
+    pub(crate) envoy: Option<Envoy>,
+    /// HAProxy, likewise.
+    pub(crate) haproxy: Option<PathBuf>,
     pub(crate) nginx: PathBuf,
     pub(crate) generator: Generator,
+    /// How many clients' connections a proxy may have at once: 10 000, if it may open so many files, for a connection
+    /// to the upstream each, too.
+    pub(crate) most_connections: u32,
     /// The service behind the proxies.
     pub(crate) upstream: Server,
 }
@@ -48,7 +56,7 @@ pub(crate) struct Envoy {
 
 impl Setup {
     /// Builds, installs and starts what is needed. `rivals` asks for HAProxy and Envoy, too.
-    pub(crate) fn new(profile: &str, rivals: bool) -> Result<Self, String> {
+    pub(crate) fn new(profile: &str, rivals: bool, progress: &Progress) -> Result<Self, String> {
         let root = cargo::root()?;
         let (folder, assets) = (root.join("target/bench"), root.join("xtask/bench"));
         cargo::require_wasm_target()?;
@@ -56,14 +64,27 @@ impl Setup {
         let pass_through = build_pass_through(&root)?;
         let nginx = install::debian("nginx")?;
         install::debian("wrk")?;
-        let left_out = || Err("not asked for".to_owned());
-        let haproxy = if rivals { install::debian("haproxy") } else { left_out() };
-        let envoy = if rivals { find_envoy(&folder, &assets) } else { Err("not asked for".to_owned()) };
-        raise_limits()?;
+        // Without it, everything but the system calls is measured.
+        let _ = kept("the count of system calls", install::debian("strace"), progress);
+        let haproxy = rivals.then(|| kept("HAProxy", install::debian("haproxy"), progress)).flatten();
+        let envoy = rivals.then(|| kept("Envoy", find_envoy(&folder, &assets), progress)).flatten();
+        let most_connections = raise_limits()?;
         make_bodies(&folder.join("bodies"))?;
         let upstream = start_upstream(&nginx, &assets, &folder)?;
+        stay_off_the_proxys_core()?;
         let generator = Generator { script: assets.join("load.lua"), core: LOAD_CORE };
-        Ok(Self { folder, assets, tollgate, pass_through, envoy, haproxy, nginx, generator, upstream })
+        Ok(Self {
+            folder,
+            assets,
+            tollgate,
+            pass_through,
+            envoy,
+            haproxy,
+            nginx,
+            generator,
+            most_connections,
+            upstream,
+        })
     }
 
     /// The request to a language model that the shipped filters are measured with, 1 KB.
@@ -131,6 +152,11 @@ fn build_pass_through(root: &Path) -> Result<PathBuf, String> {
     Ok(target.join("wasm32-unknown-unknown/filter/bench_pass_through.wasm"))
 }
 
+/// What is there, or nothing and a line that says why.
+fn kept<T>(name: &str, found: Result<T, String>, progress: &Progress) -> Option<T> {
+    found.inspect_err(|problem| progress.left_out(name, problem)).ok()
+}
+
 fn find_envoy(folder: &Path, assets: &Path) -> Result<Envoy, String> {
     let target = folder.join("proxy-wasm");
     let mut command =
@@ -141,16 +167,25 @@ fn find_envoy(folder: &Path, assets: &Path) -> Result<Envoy, String> {
     Ok(Envoy { program: install::envoy(folder)?, filter })
 }
 
-/// Children inherit the limit. Only root may go above the hard one.
-fn raise_limits() -> Result<(), String> {
+/// Raises the number of open files, which children inherit, and returns how many connections that is good for. Only
+/// who may (`CAP_SYS_RESOURCE`) goes above the hard limit.
+fn raise_limits() -> Result<u32, String> {
+    let wanted = 2 * MOST_CONNECTIONS + OTHER_FILES;
     let now = getrlimit(Resource::Nofile);
-    if now.current.is_none_or(|current| current >= OPEN_FILES) {
-        return Ok(());
-    }
-    let maximum = now.maximum.map(|maximum| maximum.max(OPEN_FILES));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(OPEN_FILES), maximum })
-        .or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum }))
-        .map_err(|error| format!("cannot raise the number of open files: {error}"))
+    let maximum = now.maximum.map(|maximum| maximum.max(wanted));
+    let raise = |maximum| setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let failed = |error| format!("cannot raise the number of open files: {error}");
+    raise(maximum).or_else(|_| raise(now.maximum)).map_err(failed)?;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);
+    Ok(u32::try_from(limit.saturating_sub(OTHER_FILES) / 2).unwrap_or(u32::MAX))
+}
+
+/// Keeps this program, and what it does itself, on the processor of the load.
+fn stay_off_the_proxys_core() -> Result<(), String> {
+    let mut set = CpuSet::new();
+    set.set(LOAD_CORE);
+    sched_setaffinity(None, &set)
+        .map_err(|_| "this machine has only one processor: two are needed".to_owned())
 }
 
 fn make_bodies(folder: &Path) -> Result<(), String> {

@@ -1,8 +1,9 @@
 //! Tollgate's chains under test: how long, of which filters, and the command that runs them.
 
 use super::process;
-use super::setup::{self, Setup};
+use super::setup::{self, PROXY_CORE, Setup};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,18 +46,20 @@ impl Chain {
         Self { fresh: true, ..self }
     }
 
-    /// The command that serves this chain on `port` with so many workers, on a list of processors.
+    /// The command that serves this chain on `port` with so many workers: one on the proxy's processor, more on the
+    /// first processors of the machine.
     pub(crate) fn command(
         &self,
         setup: &Setup,
         program: &Path,
         name: &str,
         port: u16,
-        core: usize,
+        upstream: SocketAddr,
         workers: usize,
     ) -> Result<Command, String> {
-        let upstream = format!("http://{}", setup.upstream.address);
-        let mut command = process::pinned(core, program);
+        let upstream = format!("http://{upstream}");
+        let cores = if workers == 1 { PROXY_CORE.to_string() } else { format!("0-{}", workers - 1) };
+        let mut command = process::pinned_to(&cores, program);
         command.arg("run").args([
             "--workers",
             &workers.to_string(),

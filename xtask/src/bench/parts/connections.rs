@@ -1,0 +1,36 @@
+//! Cost by the number of connections that are busy at once.
+
+use super::{BRIEF, Bench, Table};
+use crate::bench::contenders::Contender;
+use crate::bench::load::Request;
+use crate::bench::rounds::Plan;
+use crate::bench::tollgate::Chain;
+
+const CONNECTIONS: [u32; 5] = [1, 16, 100, 1000, 10_000];
+
+pub(super) fn measure(bench: &mut Bench) -> Result<Table, String> {
+    let tollgate = |key: &str, label: &str, length| {
+        Contender::tollgate(bench.setup, key, label, Request::get("/"), Chain::pass_through(length), 1)
+    };
+    let contenders = [
+        Contender::nginx(Request::get("/")),
+        tollgate("connections", "Tollgate, no filter", 0),
+        tollgate("connections-five", "Tollgate, five pass-through filters", 5),
+    ];
+    let labels = contenders.iter().map(|contender| contender.label.as_str());
+    let columns: Vec<_> = std::iter::once("connections").chain(labels).collect();
+    let mut table = Table::new(
+        "CPU µs a request · requests a second · p99 in ms, all connections busy. Where the system allows fewer open \
+         files, the largest number is what it allows.",
+        &columns,
+    );
+    for connections in CONNECTIONS {
+        let connections = connections.min(bench.setup.most_connections);
+        let measured = bench.rounds(&contenders, &Plan { rounds: 2, seconds: 2, connections, ..BRIEF })?;
+        let cell = |m: &crate::bench::rounds::Measured| {
+            format!("{:.1} · {:.0} · {:.1}", m.cpu.median, m.rate.median, m.p99.median / 1000.0)
+        };
+        table.row(std::iter::once(connections.to_string()).chain(measured.iter().map(cell)));
+    }
+    Ok(table)
+}
