@@ -86,30 +86,29 @@ impl Link {
         call: impl FnOnce(&mut Instance, &mut Box<Exchange>) -> Result<R, Fault>,
     ) -> Result<R, Failed> {
         self.counters.call(phase);
-        let answer = self.take(fresh).and_then(|mut instance| {
-            let answer = call(&mut instance, exchange)?;
-            self.keep(instance, fresh);
-            Ok(answer)
-        });
+        let answer = match self.entry.isolation {
+            Isolation::Worker => self.on(&mut self.live.borrow_mut(), exchange, call),
+            Isolation::Request => self.on(fresh.of(self.entry.filter.index), exchange, call),
+        };
         answer.map_err(|fault| self.failed(phase, exchange, &fault))
     }
 
-    fn take(&self, fresh: &mut Fresh) -> Result<Instance, Fault> {
-        let kept = match self.entry.isolation {
-            Isolation::Worker => self.live.borrow_mut().take(),
-            Isolation::Request => fresh.take(self.entry.filter.index),
+    /// Calls the instance in that place, or a new one. After a fault, and when a large exchange has blown it up, it goes.
+    fn on<R>(
+        &self,
+        place: &mut Option<Instance>,
+        exchange: &mut Box<Exchange>,
+        call: impl FnOnce(&mut Instance, &mut Box<Exchange>) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
+        let instance = match place {
+            Some(instance) => instance,
+            None => place.insert(Instance::new(&self.entry.program, &self.entry.filter)?),
         };
-        kept.map_or_else(|| Instance::new(&self.entry.program, &self.entry.filter), Ok)
-    }
-
-    fn keep(&self, instance: Instance, fresh: &mut Fresh) {
-        if instance.is_bloated() {
-            return;
+        let answer = call(instance, exchange);
+        if answer.is_err() || instance.is_bloated() {
+            *place = None;
         }
-        match self.entry.isolation {
-            Isolation::Worker => *self.live.borrow_mut() = Some(instance),
-            Isolation::Request => fresh.0.push((self.entry.filter.index, instance)),
-        }
+        answer
     }
 
     /// A shadowed filter's answer goes to the log, and nowhere else.
@@ -148,11 +147,15 @@ enum Failed {
 
 /// The instances that belong to one exchange alone, by their filters' index.
 #[derive(Debug, Default)]
-struct Fresh(Vec<(usize, Instance)>);
+struct Fresh(Vec<(usize, Option<Instance>)>);
 
 impl Fresh {
-    fn take(&mut self, filter: usize) -> Option<Instance> {
-        let place = self.0.iter().position(|(of, _)| *of == filter)?;
-        Some(self.0.swap_remove(place).1)
+    fn of(&mut self, filter: usize) -> &mut Option<Instance> {
+        let known = self.0.iter().position(|(of, _)| *of == filter);
+        let place = known.unwrap_or_else(|| {
+            self.0.push((filter, None));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
     }
 }

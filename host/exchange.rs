@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::{request, response};
 
 use crate::body::BufferedBody;
+use crate::headers::Room;
 use crate::reply::Reply;
 
 /// How many attributes an exchange may have, and how many bytes they may take in all.
@@ -68,6 +69,8 @@ pub struct Exchange {
     pub started: Instant,
     /// When the host gives up waiting for a response's head.
     pub deadline: Instant,
+    /// By how much filters may make the heads of request and response grow.
+    pub room: [Room; 2],
     attributes: Vec<(String, String)>,
     slots: Vec<u64>,
 }
@@ -97,6 +100,7 @@ impl Exchange {
             stage: Stage::RequestHead,
             started,
             deadline: started + timeout,
+            room: Default::default(),
             attributes: Vec::new(),
             slots: Vec::new(),
         }

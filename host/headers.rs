@@ -18,7 +18,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields that concern one connection only (RFC 9110, section 7.6.1), or the framing, which is each side's own.
-const HOP_BY_HOP: [HeaderName; 7] = [
+static HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -29,7 +29,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Fields that filters may read and not change: the host answers for them.
-const OWNED: [HeaderName; 11] = [
+static OWNED: [HeaderName; 11] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -44,7 +44,7 @@ const OWNED: [HeaderName; 11] = [
 ];
 
 /// Fields by which the host says whom a request came from.
-const FORWARDING: [HeaderName; 3] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
+static FORWARDING: [HeaderName; 3] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
 
 /// Why a filter's edit was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,14 +157,78 @@ fn append_forwarded_for(headers: &mut HeaderMap, client: &HeaderValue) {
     }
 }
 
-/// A filter's edit of a head.
-pub fn edit(headers: &mut HeaderMap, name: &str, value: &str, how: Edit) -> Result<(), EditError> {
-    let name = editable(name)?;
-    let value = HeaderValue::from_str(value).map_err(|_| EditError::InvalidValue)?;
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers.len() >= MAX_FIELDS || bytes + name.as_str().len() + value.len() > MAX_BYTES {
-        return Err(EditError::TooLarge);
+/// The name of a field, as filters may use it.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// The name.
+    pub name: HeaderName,
+    /// It may be read only.
+    owned: bool,
+}
+
+impl Field {
+    /// A name, if it is one.
+    pub fn parse(name: &str) -> Result<Self, EditError> {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::InvalidName)?;
+        let owned = OWNED.contains(&name);
+        Ok(Self { name, owned })
     }
+
+    fn editable(&self) -> Result<&HeaderName, EditError> {
+        if self.owned { Err(EditError::Forbidden) } else { Ok(&self.name) }
+    }
+}
+
+/// The names that a filter uses, which are few: each is checked and hashed once, not on every call.
+#[derive(Debug, Default)]
+pub struct Fields([Option<(Box<str>, Field)>; 16]);
+
+impl Fields {
+    /// What the filter calls by that name. A name that was met before costs a comparison.
+    pub fn get(&mut self, name: &str) -> Result<&Field, EditError> {
+        let place = &mut self.0[Self::place(name)];
+        if place.as_ref().is_none_or(|(known, _)| **known != *name) {
+            let field = Field::parse(name)?;
+            *place = Some((name.into(), field));
+        }
+        place.as_ref().map(|(_, field)| field).ok_or(EditError::InvalidName)
+    }
+
+    fn place(name: &str) -> usize {
+        let ends = (name.as_bytes().last().copied(), name.as_bytes().get(name.len() / 2).copied());
+        (name.len() + usize::from(ends.0.unwrap_or(0)) * 5 + usize::from(ends.1.unwrap_or(0)) * 3) % 16
+    }
+}
+
+/// By how many bytes a head may surely grow. It is counted anew only when that is used up.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Room(usize);
+
+impl Room {
+    fn take(&mut self, headers: &HeaderMap, bytes: usize) -> Result<(), EditError> {
+        if headers.len() >= MAX_FIELDS {
+            return Err(EditError::TooLarge);
+        }
+        if bytes > self.0 {
+            let used: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+            self.0 = MAX_BYTES.saturating_sub(used);
+        }
+        self.0 = self.0.checked_sub(bytes).ok_or(EditError::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// A filter's edit of a head.
+pub fn edit(
+    headers: &mut HeaderMap,
+    room: &mut Room,
+    field: &Field,
+    value: &str,
+    how: Edit,
+) -> Result<(), EditError> {
+    let name = field.editable()?;
+    let value = HeaderValue::from_str(value).map_err(|_| EditError::InvalidValue)?;
+    room.take(headers, name.as_str().len() + value.len())?;
     match (how, headers.entry(name)) {
         (Edit::Append, Entry::Occupied(mut values)) => values.append(value),
         (Edit::Replace, Entry::Occupied(mut values)) => drop(values.insert(value)),
@@ -174,14 +238,9 @@ pub fn edit(headers: &mut HeaderMap, name: &str, value: &str, how: Edit) -> Resu
 }
 
 /// A filter's removal of a field.
-pub fn remove(headers: &mut HeaderMap, name: &str) -> Result<(), EditError> {
-    headers.remove(editable(name)?);
+pub fn remove(headers: &mut HeaderMap, field: &Field) -> Result<(), EditError> {
+    headers.remove(field.editable()?);
     Ok(())
-}
-
-fn editable(name: &str) -> Result<HeaderName, EditError> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::InvalidName)?;
-    if OWNED.contains(&name) { Err(EditError::Forbidden) } else { Ok(name) }
 }
 
 #[cfg(test)]
@@ -240,12 +299,49 @@ mod tests {
         assert!(!headers.contains_key("te"));
     }
 
+    fn edit(headers: &mut HeaderMap, name: &str, value: &str, how: Edit) -> Result<(), EditError> {
+        super::edit(headers, &mut Room::default(), Fields::default().get(name)?, value, how)
+    }
+
+    #[test]
+    fn names_are_known_by_what_they_are_called() {
+        let mut fields = Fields::default();
+        for name in ["x-a", "X-A", "x-b", "content-type", "x-a"] {
+            assert_eq!(fields.get(name).unwrap().name.as_str(), name.to_ascii_lowercase());
+        }
+        for n in 0..100 {
+            let name = format!("x-{n}");
+            assert_eq!(fields.get(&name).unwrap().name, *name);
+        }
+        assert_eq!(fields.get("a b").err(), Some(EditError::InvalidName));
+        assert_eq!(fields.get("").err(), Some(EditError::InvalidName));
+        assert!(fields.get("host").unwrap().owned && !fields.get("x-a").unwrap().owned);
+    }
+
+    #[test]
+    fn room_is_what_the_head_leaves() {
+        let (mut headers, mut room) = (HeaderMap::new(), Room::default());
+        let mut fields = Fields::default();
+        let half = "v".repeat(MAX_BYTES / 2 - 1);
+        let mut set = |headers: &mut HeaderMap, name| {
+            super::edit(headers, &mut room, fields.get(name).unwrap(), &half, Edit::Replace)
+        };
+        assert_eq!([set(&mut headers, "a"), set(&mut headers, "b")], [Ok(()), Ok(())]);
+        assert_eq!(set(&mut headers, "c"), Err(EditError::TooLarge));
+        headers.remove("b");
+        assert_eq!(set(&mut headers, "c"), Ok(()));
+    }
+
     #[test]
     fn edits_are_checked() {
         let mut headers = HeaderMap::new();
         for name in ["host", "Content-Length", "transfer-encoding", "connection", "x-request-id", "te"] {
             assert_eq!(edit(&mut headers, name, "x", Edit::Replace), Err(EditError::Forbidden), "{name}");
-            assert_eq!(remove(&mut headers, name), Err(EditError::Forbidden), "{name}");
+            assert_eq!(
+                remove(&mut headers, &Field::parse(name).unwrap()),
+                Err(EditError::Forbidden),
+                "{name}"
+            );
         }
         assert_eq!(edit(&mut headers, "a b", "x", Edit::Append), Err(EditError::InvalidName));
         assert_eq!(edit(&mut headers, "", "x", Edit::Append), Err(EditError::InvalidName));

@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, InvalidHeaderValue, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::headers::{self, Edit, EditError};
+use crate::headers::{self, Edit, EditError, Field, Room};
 use crate::manifest::ErrorFormat;
 
 /// How many lines of detail an answer keeps, and how many bytes of them; the rest is counted.
@@ -70,7 +70,7 @@ impl Reply {
 
     /// Sets a field of the answer.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<(), EditError> {
-        headers::edit(&mut self.headers, name, value, Edit::Replace)
+        headers::edit(&mut self.headers, &mut Room::default(), &Field::parse(name)?, value, Edit::Replace)
     }
 
     /// The answer's status.

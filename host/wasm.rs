@@ -12,6 +12,7 @@ mod doors;
 mod engine;
 mod fault;
 mod guest;
+mod handles;
 mod imports;
 mod instance;
 mod limiter;

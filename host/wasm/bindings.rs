@@ -8,8 +8,8 @@ mod generated {
         world: "tollgate:filter/imports",
         with: {
             "tollgate:filter/state.cell": crate::state::Cell,
-            "tollgate:filter/metrics.counter": crate::wasm::imports::Counter,
-            "tollgate:filter/metrics.gauge": crate::wasm::imports::Gauge,
+            "tollgate:filter/metrics.counter": crate::wasm::handles::Counter,
+            "tollgate:filter/metrics.gauge": crate::wasm::handles::Gauge,
         },
     });
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::component::ResourceTable;
-
 use super::abi::Linear;
+use super::handles::Handles;
 use super::limiter::Limiter;
 use super::overtime::Overtime;
 use crate::exchange::Exchange;
+use crate::headers::Fields;
 use crate::health::Board;
 use crate::pressure::Pressure;
 use crate::state::Cells;
@@ -54,7 +54,8 @@ pub(super) struct Guest {
     /// hand is a swap of two pointers.
     exchange: Box<Exchange>,
     in_hand: bool,
-    pub(super) table: ResourceTable,
+    pub(super) fields: Fields,
+    pub(super) handles: Handles,
     pub(super) limiter: Limiter,
     pub(super) overtime: Overtime,
     /// A core module's memory, once it is instantiated; the component layer keeps a component's.
@@ -63,20 +64,16 @@ pub(super) struct Guest {
     pub(super) is_lowering: bool,
 }
 
-/// How many handles (cells, counters, gauges) an instance may hold open at once.
-const MAX_HANDLES: usize = 100_000;
-
 impl Guest {
     pub(super) fn new(filter: Arc<Filter>) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
         Self {
             limiter: Limiter::new(filter.memory),
             overtime: Overtime::new(filter.time),
             filter,
             exchange: Box::new(Exchange::vacant()),
             in_hand: false,
-            table,
+            fields: Fields::default(),
+            handles: Handles::default(),
             linear: None,
             is_lowering: false,
         }
@@ -102,8 +99,13 @@ impl Guest {
 
     /// The exchange in hand. Calling for it outside a phase is an error of the guest: it traps.
     pub(super) fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
+        self.exchange_and_fields().map(|(exchange, _)| exchange)
+    }
+
+    /// The exchange in hand, and the names of fields that the filter uses.
+    pub(super) fn exchange_and_fields(&mut self) -> wasmtime::Result<(&mut Exchange, &mut Fields)> {
         if self.in_hand {
-            return Ok(&mut self.exchange);
+            return Ok((&mut self.exchange, &mut self.fields));
         }
         Err(wasmtime::Error::msg("there is no exchange in hand here: `configure` sees none"))
     }

@@ -12,16 +12,14 @@ pub(super) mod state;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use wasmtime::Result;
-use wasmtime::component::{Resource, ResourceTable};
 
 use super::bindings::types::HeaderError;
 use super::guest::Guest;
-use crate::headers::EditError;
+pub(super) use super::handles::{Counter, Gauge};
+use crate::headers::{EditError, Field, Room};
 pub(super) use crate::state::Cell;
-#[expect(unreachable_pub, reason = "generated code re-exports them")]
-pub use metrics::{Counter, Gauge};
 
 /// What an edit amounts to: the guest learns of its mistakes, and goes on.
 type Edited = Result<Result<(), HeaderError>>;
@@ -37,40 +35,35 @@ impl From<EditError> for HeaderError {
     }
 }
 
+/// What is to be done to a head, with the room that it has to grow.
+type Change<'a> = &'a dyn Fn(&mut HeaderMap, &mut Room, &Field) -> Result<(), EditError>;
+
 /// A shadowed filter edits a copy: it learns what it would have learnt, and nothing changes.
 fn apply(
     headers: &mut HeaderMap,
+    room: &mut Room,
     shadow: bool,
-    edit: impl FnOnce(&mut HeaderMap) -> Result<(), EditError>,
-) -> Result<(), HeaderError> {
-    if shadow { edit(&mut headers.clone()) } else { edit(headers) }.map_err(Into::into)
+    field: Result<&Field, EditError>,
+    change: Change<'_>,
+) -> Edited {
+    let done = field.and_then(|field| match shadow {
+        true => change(&mut headers.clone(), &mut Room::default(), field),
+        false => change(headers, room, field),
+    });
+    Ok(done.map_err(Into::into))
 }
 
-fn first<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let bytes = headers.get(name)?.as_bytes();
+    Some(std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed))
 }
 
-fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+fn all<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
     headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
 }
 
 fn names(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
     headers.keys().map(|name| Cow::Borrowed(name.as_str())).collect()
-}
-
-/// What a handle stands for, by its place in the table.
-fn held<T: 'static>(table: &ResourceTable, rep: u32) -> Result<&T> {
-    Ok(table.get(&Resource::new_borrow(rep))?)
-}
-
-/// Puts something into the table, and returns its place.
-fn hold<T: Send + 'static>(table: &mut ResourceTable, value: T) -> Result<u32> {
-    Ok(table.push(value)?.rep())
-}
-
-fn let_go<T: 'static>(table: &mut ResourceTable, rep: u32) -> Result<()> {
-    table.delete(Resource::<T>::new_own(rep))?;
-    Ok(())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,22 +1,11 @@
 //! The filter's figures.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::Result;
 
 use super::super::guest::Guest;
-use super::{held, hold, let_go};
-
-/// A figure that only grows.
-#[derive(Debug, Clone)]
-#[expect(unreachable_pub, reason = "generated code re-exports it")]
-pub struct Counter(Arc<AtomicU64>);
-
-/// A figure that goes up and down: the bits of an `f64`.
-#[derive(Debug, Clone)]
-#[expect(unreachable_pub, reason = "generated code re-exports it")]
-pub struct Gauge(Arc<AtomicU64>);
+use super::super::handles::{Counter, Gauge, Handle, unknown};
 
 pub(in crate::wasm) fn counter_open(
     guest: &mut Guest,
@@ -26,16 +15,17 @@ pub(in crate::wasm) fn counter_open(
 ) -> Result<u32> {
     let filter = &guest.filter;
     let counter = filter.host.telemetry.guest_counter(&filter.name, name, help, owned(labels))?;
-    hold(&mut guest.table, Counter(counter))
+    guest.handles.hold(Handle::Counter(Counter(counter)))
 }
 
 pub(in crate::wasm) fn counter_add(guest: &mut Guest, counter: u32, by: u64) -> Result<()> {
-    held::<Counter>(&guest.table, counter)?.0.fetch_add(by, Ordering::Relaxed);
+    counter_held(guest, counter)?.fetch_add(by, Ordering::Relaxed);
     Ok(())
 }
 
 pub(in crate::wasm) fn counter_drop(guest: &mut Guest, counter: u32) -> Result<()> {
-    let_go::<Counter>(&mut guest.table, counter)
+    counter_held(guest, counter)?;
+    guest.handles.let_go(counter)
 }
 
 pub(in crate::wasm) fn gauge_open(
@@ -46,16 +36,31 @@ pub(in crate::wasm) fn gauge_open(
 ) -> Result<u32> {
     let filter = &guest.filter;
     let gauge = filter.host.telemetry.guest_gauge(&filter.name, name, help, owned(labels))?;
-    hold(&mut guest.table, Gauge(gauge))
+    guest.handles.hold(Handle::Gauge(Gauge(gauge)))
 }
 
 pub(in crate::wasm) fn gauge_set(guest: &mut Guest, gauge: u32, value: f64) -> Result<()> {
-    held::<Gauge>(&guest.table, gauge)?.0.store(value.to_bits(), Ordering::Relaxed);
+    gauge_held(guest, gauge)?.store(value.to_bits(), Ordering::Relaxed);
     Ok(())
 }
 
 pub(in crate::wasm) fn gauge_drop(guest: &mut Guest, gauge: u32) -> Result<()> {
-    let_go::<Gauge>(&mut guest.table, gauge)
+    gauge_held(guest, gauge)?;
+    guest.handles.let_go(gauge)
+}
+
+fn counter_held(guest: &Guest, place: u32) -> Result<&AtomicU64> {
+    match guest.handles.get(place)? {
+        Handle::Counter(Counter(figure)) => Ok(figure),
+        _ => Err(unknown()),
+    }
+}
+
+fn gauge_held(guest: &Guest, place: u32) -> Result<&AtomicU64> {
+    match guest.handles.get(place)? {
+        Handle::Gauge(Gauge(figure)) => Ok(figure),
+        _ => Err(unknown()),
+    }
 }
 
 fn owned(labels: &[(&str, &str)]) -> Vec<(String, String)> {

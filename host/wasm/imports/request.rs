@@ -3,21 +3,21 @@
 use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
+use http::{Uri, header};
 use wasmtime::Result;
 
 use super::super::bindings::types::HeaderError;
 use super::super::guest::Guest;
-use super::{Edited, all, apply, first, names};
+use super::{Change, Edited, all, apply, first, names};
 use crate::exchange::Stage;
-use crate::headers::{self, Edit, EditError};
+use crate::headers::{self, Edit};
 
 pub(in crate::wasm) fn method(guest: &mut Guest) -> Result<Cow<'_, str>> {
     Ok(Cow::Borrowed(guest.exchange()?.request.method.as_str()))
 }
 
 pub(in crate::wasm) fn authority(guest: &mut Guest) -> Result<Cow<'_, str>> {
-    Ok(first(&guest.exchange()?.request.headers, "host").unwrap_or_default())
+    Ok(first(&guest.exchange()?.request.headers, &header::HOST).unwrap_or_default())
 }
 
 pub(in crate::wasm) fn path(guest: &mut Guest) -> Result<Cow<'_, str>> {
@@ -40,11 +40,14 @@ pub(in crate::wasm) fn set_path(guest: &mut Guest, path: &str) -> Edited {
 }
 
 pub(in crate::wasm) fn header<'g>(guest: &'g mut Guest, name: &str) -> Result<Option<Cow<'g, str>>> {
-    Ok(first(&guest.exchange()?.request.headers, name))
+    let (exchange, fields) = guest.exchange_and_fields()?;
+    // What is no name of a field has no value.
+    Ok(fields.get(name).ok().and_then(|field| first(&exchange.request.headers, &field.name)))
 }
 
 pub(in crate::wasm) fn header_bytes<'g>(guest: &'g mut Guest, name: &str) -> Result<Vec<&'g [u8]>> {
-    Ok(all(&guest.exchange()?.request.headers, name))
+    let (exchange, fields) = guest.exchange_and_fields()?;
+    Ok(fields.get(name).map_or_else(|_| Vec::new(), |field| all(&exchange.request.headers, &field.name)))
 }
 
 pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str>>> {
@@ -52,22 +55,22 @@ pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str
 }
 
 pub(in crate::wasm) fn set_header(guest: &mut Guest, name: &str, value: &str) -> Edited {
-    edit(guest, |headers| headers::edit(headers, name, value, Edit::Replace))
+    edit(guest, name, &|head, room, field| headers::edit(head, room, field, value, Edit::Replace))
 }
 
 pub(in crate::wasm) fn append_header(guest: &mut Guest, name: &str, value: &str) -> Edited {
-    edit(guest, |headers| headers::edit(headers, name, value, Edit::Append))
+    edit(guest, name, &|head, room, field| headers::edit(head, room, field, value, Edit::Append))
 }
 
 pub(in crate::wasm) fn remove_header(guest: &mut Guest, name: &str) -> Edited {
-    edit(guest, |headers| headers::remove(headers, name))
+    edit(guest, name, &|head, _, field| headers::remove(head, field))
 }
 
-fn edit(guest: &mut Guest, edit: impl FnOnce(&mut HeaderMap) -> Result<(), EditError>) -> Edited {
+fn edit(guest: &mut Guest, name: &str, change: Change<'_>) -> Edited {
     let shadow = guest.filter.shadow;
-    let exchange = guest.exchange()?;
+    let (exchange, fields) = guest.exchange_and_fields()?;
     if exchange.stage > Stage::BeforeAttempt {
         return Ok(Err(HeaderError::TooLate));
     }
-    Ok(apply(&mut exchange.request.headers, shadow, edit))
+    apply(&mut exchange.request.headers, &mut exchange.room[0], shadow, fields.get(name), change)
 }

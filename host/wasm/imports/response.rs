@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
+use http::StatusCode;
 use http::response::Parts;
-use http::{HeaderMap, StatusCode};
 use wasmtime::Result;
 
 use super::super::bindings::types::HeaderError;
 use super::super::guest::Guest;
-use super::{Edited, all, apply, first, names};
+use super::{Change, Edited, all, apply, first, names};
 use crate::exchange::{Exchange, Stage};
-use crate::headers::{self, Edit, EditError};
+use crate::headers::{self, Edit};
 
 pub(in crate::wasm) fn status(guest: &mut Guest) -> Result<u16> {
     Ok(guest.exchange()?.response.as_ref().map_or(0, |response| response.status.as_u16()))
@@ -34,13 +34,15 @@ pub(in crate::wasm) fn set_status(guest: &mut Guest, status: u16) -> Edited {
 }
 
 pub(in crate::wasm) fn header<'g>(guest: &'g mut Guest, name: &str) -> Result<Option<Cow<'g, str>>> {
-    let response = &guest.exchange()?.response;
-    Ok(response.as_ref().and_then(|response| first(&response.headers, name)))
+    let (exchange, fields) = guest.exchange_and_fields()?;
+    let (Some(response), Ok(field)) = (&exchange.response, fields.get(name)) else { return Ok(None) };
+    Ok(first(&response.headers, &field.name))
 }
 
 pub(in crate::wasm) fn header_bytes<'g>(guest: &'g mut Guest, name: &str) -> Result<Vec<&'g [u8]>> {
-    let response = &guest.exchange()?.response;
-    Ok(response.as_ref().map(|response| all(&response.headers, name)).unwrap_or_default())
+    let (exchange, fields) = guest.exchange_and_fields()?;
+    let (Some(response), Ok(field)) = (&exchange.response, fields.get(name)) else { return Ok(Vec::new()) };
+    Ok(all(&response.headers, &field.name))
 }
 
 pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str>>> {
@@ -49,21 +51,25 @@ pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str
 }
 
 pub(in crate::wasm) fn set_header(guest: &mut Guest, name: &str, value: &str) -> Edited {
-    edit(guest, |headers| headers::edit(headers, name, value, Edit::Replace))
+    edit(guest, name, &|head, room, field| headers::edit(head, room, field, value, Edit::Replace))
 }
 
 pub(in crate::wasm) fn append_header(guest: &mut Guest, name: &str, value: &str) -> Edited {
-    edit(guest, |headers| headers::edit(headers, name, value, Edit::Append))
+    edit(guest, name, &|head, room, field| headers::edit(head, room, field, value, Edit::Append))
 }
 
 pub(in crate::wasm) fn remove_header(guest: &mut Guest, name: &str) -> Edited {
-    edit(guest, |headers| headers::remove(headers, name))
+    edit(guest, name, &|head, _, field| headers::remove(head, field))
 }
 
-fn edit(guest: &mut Guest, edit: impl FnOnce(&mut HeaderMap) -> Result<(), EditError>) -> Edited {
+fn edit(guest: &mut Guest, name: &str, change: Change<'_>) -> Edited {
     let shadow = guest.filter.shadow;
-    let Some(response) = editable(guest.exchange()?) else { return Ok(Err(HeaderError::TooLate)) };
-    Ok(apply(&mut response.headers, shadow, edit))
+    let (exchange, fields) = guest.exchange_and_fields()?;
+    let mut room = exchange.room[1];
+    let Some(response) = editable(exchange) else { return Ok(Err(HeaderError::TooLate)) };
+    let done = apply(&mut response.headers, &mut room, shadow, fields.get(name), change);
+    exchange.room[1] = room;
+    done
 }
 
 /// The head, while it can be changed.
