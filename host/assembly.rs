@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::chain::Entry;
-use crate::manifest::{self, Component, Manifest, Mode};
+use crate::manifest::{self, Component, Isolation, Manifest, Mode};
 use crate::state::Cells;
 use crate::wasm::{Engine, Fault, Filter, Host, Instance, LoadError, Program};
 
@@ -91,7 +91,7 @@ fn assemble(filter: &manifest::Filter, index: usize, engine: &Engine, host: &Hos
         Component::Builtin(name) => engine.load(builtin(name)?),
         Component::File(path) => engine.load(&read_filter(path).map_err(Problem::Unreadable)?),
     };
-    let entry = Entry {
+    let mut entry = Entry {
         program: program.map_err(Problem::Unfit)?,
         filter: Arc::new(Filter {
             name: filter.name.clone(),
@@ -108,6 +108,10 @@ fn assemble(filter: &manifest::Filter, index: usize, engine: &Engine, host: &Hos
     };
     check_config(&entry.program, filter)?;
     Instance::new(&entry.program, &entry.filter).map_err(Problem::Unstartable)?;
+    if entry.isolation == Isolation::Request {
+        let configured = engine.preconfigure(&entry.program, &entry.filter).map_err(Problem::Unstartable)?;
+        entry.program = configured.unwrap_or(entry.program);
+    }
     Ok(entry)
 }
 

@@ -13,6 +13,7 @@ mod engine;
 mod fault;
 mod guest;
 mod handles;
+mod image;
 mod imports;
 mod instance;
 mod limiter;
@@ -58,6 +59,13 @@ impl Engine {
     /// Compiling takes a moment (a second a megabyte, on one core): not on a worker.
     pub fn load(&self, bytes: &[u8]) -> Result<Program, LoadError> {
         Program::load(&self.engine, &self.linkers, bytes)
+    }
+
+    /// The program as it is once it has been configured for this filter, so that instances need not be: for filters that
+    /// get a fresh one for each exchange. None if that cannot be had: it goes through the component layer, or keeps
+    /// things where they cannot be copied. It is compiled once more.
+    pub fn preconfigure(&self, program: &Program, filter: &Arc<Filter>) -> Result<Option<Program>, Fault> {
+        program.preconfigure(&self.engine, &self.linkers, filter)
     }
 }
 

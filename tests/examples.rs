@@ -9,7 +9,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Builds an example's filter; the path of its module. It is built where the shipped filters were, with their profile:
 /// what they have in common is there already.
-fn build(package: &str, module: &str) -> PathBuf {
+pub(crate) fn build(package: &str, module: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("filters");
     let built = Command::new(env!("CARGO"))
         .current_dir(ROOT)

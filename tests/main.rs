@@ -18,6 +18,7 @@ mod cli;
 mod clients;
 mod contract;
 mod default;
+mod doors;
 mod examples;
 mod filters;
 mod forwarding;

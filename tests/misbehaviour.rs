@@ -14,8 +14,13 @@ use crate::support::{Client, Message, Origin, Tollgate};
 
 /// Tollgate with one worker, so that the exchange after a fault is on the same one.
 fn one_worker(origin: &Origin, filters: &str, route: &str) -> Tollgate {
+    by_door("direct", origin, filters, route)
+}
+
+/// The same, with the filters behind that door.
+fn by_door(door: &str, origin: &Origin, filters: &str, route: &str) -> Tollgate {
     Manifest { process: filters, route, ..Manifest::default() }
-        .in_front_of_url(&origin.url(), &["--workers", "1"])
+        .in_front_of_url(&origin.url(), &["--workers", "1", "--door", door])
 }
 
 /// A POST with one more field.

@@ -1,6 +1,8 @@
 //! Microbenchmarks of the chain, through the host's own `Chain`, `Walks` and `Run`, without a network: a call of a phase,
 //! each import of the contract, and the shipped filters, alone and together, on a chat request of 1 KiB.
 //!
+//! Fresh instances are compared with reused ones, too, on one worker and on two.
+//!
 //! `cargo bench` runs all, `cargo bench -- --quick` in a minute, `cargo bench -- shipped` those whose names begin so.
 
 #![expect(
@@ -10,6 +12,7 @@
 )]
 
 mod imports;
+mod isolation;
 mod shipped;
 mod stage;
 
@@ -23,5 +26,6 @@ fn main() {
         imports::bench(&mut criterion, door);
         shipped::bench(&mut criterion, door);
     }
+    isolation::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, Request, header, request};
 use tollgate::assembly::Assembly;
 use tollgate::body::BufferedBody;
-use tollgate::chain::{Chain, Run, Walks};
+use tollgate::chain::{Chain, Entry, Run, Walks};
 use tollgate::exchange::{Exchange, Names};
 use tollgate::health::Board;
 use tollgate::manifest;
@@ -24,6 +24,49 @@ pub(crate) const CHAT: &str = include_str!("chat.json");
 /// An engine that opens filters that way. Compiled filters are kept for the next run.
 fn engine(door: Door) -> Arc<Engine> {
     Engine::new(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")), door).expect("an engine")
+}
+
+/// Filters, assembled: what workers share.
+pub(crate) struct Cast {
+    entries: Vec<Entry>,
+    names: Vec<String>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Cast {
+    /// The filters of the manifest `text`, opened through `door`.
+    pub(crate) fn new(door: Door, text: &str) -> Self {
+        let manifest =
+            manifest::parse(text, "bench", &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let telemetry = Telemetry::new("bench").expect("a namespace");
+        let pressure = Pressure::new(telemetry.clone(), Path::new("/"));
+        pressure.sample();
+        let host = Host { telemetry: telemetry.clone(), pressure, health: Arc::new(Board::default()) };
+        let assembly = Assembly::new(manifest, &engine(door), &host).unwrap_or_else(|refusals| {
+            panic!("{}", refusals.iter().map(ToString::to_string).collect::<String>())
+        });
+        let names = assembly.manifest.filters.iter().map(|filter| filter.name.clone()).collect();
+        Self { entries: assembly.entries, names, telemetry }
+    }
+
+    /// The chain on one more worker: this thread.
+    pub(crate) fn stage(&self) -> Stage {
+        let worker = self.telemetry.worker();
+        let chain = Chain::new(&self.entries, |name| worker.filter(name));
+        chain.warm_up().expect("instances");
+        Stage {
+            filters: self.names.clone(),
+            chain: Rc::new(chain),
+            names: Rc::new(Names {
+                route: "chat".into(),
+                upstream: "main".into(),
+                provider: "openai".into(),
+            }),
+            request: head(),
+            body: CHAT.into(),
+            _worker: worker,
+        }
+    }
 }
 
 /// A chain on one worker.
@@ -40,30 +83,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// The chain of the manifest `text`, opened through `door`.
     pub(crate) fn new(door: Door, text: &str) -> Self {
-        let manifest =
-            manifest::parse(text, "bench", &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let telemetry = Telemetry::new("bench").expect("a namespace");
-        let pressure = Pressure::new(telemetry.clone(), Path::new("/"));
-        pressure.sample();
-        let host = Host { telemetry: telemetry.clone(), pressure, health: Arc::new(Board::default()) };
-        let assembly = Assembly::new(manifest, &engine(door), &host).unwrap_or_else(|refusals| {
-            panic!("{}", refusals.iter().map(ToString::to_string).collect::<String>())
-        });
-        let worker = telemetry.worker();
-        let chain = Chain::new(&assembly.entries, |name| worker.filter(name));
-        chain.warm_up().expect("instances");
-        Self {
-            filters: assembly.manifest.filters.iter().map(|filter| filter.name.clone()).collect(),
-            chain: Rc::new(chain),
-            names: Rc::new(Names {
-                route: "chat".into(),
-                upstream: "main".into(),
-                provider: "openai".into(),
-            }),
-            request: head(),
-            body: CHAT.into(),
-            _worker: worker,
-        }
+        Cast::new(door, text).stage()
     }
 
     /// The walks of a route with these filters.

@@ -12,20 +12,51 @@
 //! | live | how many pieces are in use; the guest takes one off when it frees a piece, and resets `next` with the last |
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::rc::Rc;
 
-use wasmtime::{AsContextMut, Caller, Memory, Result, TypedFunc};
+use wasmtime::{AsContextMut, Caller, Func, Memory, Result, TypedFunc, WasmParams, WasmResults};
 
 use super::guest::Guest;
 
 /// `cabi_realloc`: old address, old size, alignment, new size.
-pub(super) type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
+pub(super) type Realloc = Typed<(u32, u32, u32, u32), u32>;
+
+/// A function of the guest's, whose type is looked at with the first call: to do so means to lock what all instances
+/// share, and most of an instance's functions are never called.
+pub(super) struct Typed<P, R> {
+    function: Func,
+    typed: OnceCell<TypedFunc<P, R>>,
+}
+
+impl<P, R> Typed<P, R> {
+    pub(super) fn new(function: Func) -> Self {
+        Self { function, typed: OnceCell::new() }
+    }
+
+    pub(super) fn call(&self, mut store: impl AsContextMut<Data = Guest>, parameters: P) -> Result<R>
+    where
+        P: WasmParams,
+        R: WasmResults,
+    {
+        let typed = match self.typed.get() {
+            Some(typed) => typed,
+            None => {
+                let typed = self.function.typed(&store)?;
+                self.typed.get_or_init(|| typed)
+            }
+        };
+        typed.call(&mut store, parameters)
+    }
+}
 
 /// A guest's memory, and how to get room in it.
 #[derive(Clone)]
 pub(super) struct Linear {
+    pub(super) instance: wasmtime::Instance,
     /// A module may do without, if nothing that it imports or exports needs one.
     pub(super) memory: Option<Memory>,
-    pub(super) realloc: Option<Realloc>,
+    pub(super) realloc: Option<Rc<Realloc>>,
     pub(super) arena: Option<u32>,
 }
 

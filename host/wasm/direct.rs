@@ -6,15 +6,22 @@
 //! nothing else: that is so if wrapping the module anew gives the same component. Everything else goes through the
 //! component layer.
 
-use wasmtime::{InstancePre, Linker, Module, Store, TypedFunc, WasmParams, WasmResults};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use wasmtime::{
+    Engine, Extern, Instance, InstancePre, Linker, Module, ModuleExport, Store, WasmParams, WasmResults,
+};
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, WorldId};
 
-use super::abi::{self, Linear};
+use super::abi::{self, Linear, Typed};
 use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
+use super::fault::one_line;
 use super::guest::Guest;
+use super::image;
 use super::instance::Phases;
-use super::program::Exported;
+use super::program::{Exported, LoadError};
 use crate::phase::Phase;
 
 /// What the address of a guest's arena is exported as.
@@ -28,7 +35,7 @@ const NO_CASE: &str = "the phase answered no case of its type";
 /// What a component is made of, if it is one core module.
 pub(super) struct Plain {
     /// The module.
-    pub(super) module: Vec<u8>,
+    pub(super) module: Arc<[u8]>,
     /// A component of the same type without code: to check its type without compiling the module once more.
     pub(super) outline: Vec<u8>,
 }
@@ -46,7 +53,7 @@ impl Plain {
         }
         let abi = ManglingAndAbi::Legacy(LiftLowerAbi::Sync);
         let outline = wrap(wit_component::dummy_module(&resolve, world, abi), &resolve, world)?;
-        Some(Self { module: module.to_vec(), outline })
+        Some(Self { module: module.into(), outline })
     }
 }
 
@@ -78,71 +85,158 @@ fn sections(component: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     code.filter_map(|(id, range)| Some((id, component.get(range)?)))
 }
 
-/// A core module, linked, and the names of its phases' functions.
+/// A core module, linked, and where its exports are.
 #[derive(Clone)]
 pub(super) struct Linked {
-    pub(super) pre: InstancePre<Guest>,
-    exports: Vec<(Phase, String)>,
+    pre: InstancePre<Guest>,
+    places: Arc<Places>,
+    /// The module itself.
+    bytes: Arc<[u8]>,
+}
+
+/// Where a module's exports are, found once.
+struct Places {
+    memory: Option<ModuleExport>,
+    realloc: Option<ModuleExport>,
+    arena: Option<ModuleExport>,
+    initialize: Option<ModuleExport>,
+    phases: Vec<(Phase, Place)>,
+    names: Vec<(Phase, String)>,
+}
+
+/// Where a phase's function is, and the one that frees what its answer took.
+struct Place {
+    call: ModuleExport,
+    post: Option<ModuleExport>,
 }
 
 impl Linked {
     /// None if the module does not name things as this host's version of the contract does.
-    pub(super) fn new(linker: &Linker<Guest>, module: &Module, exported: &[Exported]) -> Option<Self> {
-        let pre = linker.instantiate_pre(module).ok()?;
-        let core = |export: &Exported| (export.phase, format!("{}#{}", export.interface, export.phase));
-        let exports: Vec<_> = exported.iter().map(core).collect();
-        exports.iter().all(|(_, name)| module.get_export(name).is_some()).then_some(Self { pre, exports })
+    pub(super) fn new(
+        engine: &Engine,
+        linker: &Linker<Guest>,
+        module: &Arc<[u8]>,
+        exported: &[Exported],
+    ) -> Result<Option<Self>, LoadError> {
+        let name = |export: &Exported| (export.phase, format!("{}#{}", export.interface, export.phase));
+        let compiled = Module::new(engine, module).map_err(|error| LoadError::Invalid(one_line(&error)))?;
+        let places = Places::of(&compiled, exported.iter().map(name).collect());
+        Ok(places.and_then(|places| Self::link(linker, &compiled, places, module.clone()).ok()))
     }
 
-    pub(super) fn module(&self) -> &Module {
-        self.pre.module()
+    fn link(
+        linker: &Linker<Guest>,
+        module: &Module,
+        places: Places,
+        bytes: Arc<[u8]>,
+    ) -> wasmtime::Result<Self> {
+        Ok(Self { pre: linker.instantiate_pre(module)?, places: Arc::new(places), bytes })
     }
 
-    pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Box<dyn Phases>> {
+    /// The same with everything exported that has to be kept for an [`image`](Self::image).
+    pub(super) fn instrumented(&self, engine: &Engine, linker: &Linker<Guest>) -> wasmtime::Result<Self> {
+        self.with_code(engine, linker, image::instrument(&self.bytes)?.into())
+    }
+
+    /// The same as the instance is now.
+    pub(super) fn image(
+        &self,
+        engine: &Engine,
+        linker: &Linker<Guest>,
+        store: &mut Store<Guest>,
+        instance: Instance,
+    ) -> wasmtime::Result<Self> {
+        self.with_code(engine, linker, image::of(&self.bytes, store, instance)?)
+    }
+
+    fn with_code(&self, engine: &Engine, linker: &Linker<Guest>, bytes: Arc<[u8]>) -> wasmtime::Result<Self> {
+        let module = Module::new(engine, &bytes)?;
+        let places = Places::of(&module, self.places.names.clone());
+        let places = places.ok_or_else(|| wasmtime::Error::msg("an export is gone"))?;
+        Self::link(linker, &module, places, bytes)
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.pre.module().engine()
+    }
+
+    /// An instance, in `store`. One that is `configured` has been initialized, too.
+    pub(super) fn instantiate(
+        &self,
+        store: &mut Store<Guest>,
+        configured: bool,
+    ) -> wasmtime::Result<Box<dyn Phases>> {
+        let places = &*self.places;
         let instance = self.pre.instantiate(&mut *store)?;
-        let memory = instance.get_memory(&mut *store, "memory");
-        let realloc = instance.get_typed_func(&mut *store, "cabi_realloc").ok();
-        let arena = instance.get_global(&mut *store, ARENA).and_then(|global| global.get(&mut *store).i32());
-        store.data_mut().linear = Some(Linear { memory, realloc, arena: arena.map(i32::cast_unsigned) });
-        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
-            initialize.call(&mut *store, ())?;
+        let mut found = Found { store, instance };
+        let memory = found.export(places.memory.as_ref()).and_then(Extern::into_memory);
+        let realloc = found.function(places.realloc.as_ref()).map(Rc::new);
+        let arena = found.export(places.arena.as_ref()).and_then(Extern::into_global);
+        let arena = arena.and_then(|global| global.get(&mut *found.store).i32()).map(i32::cast_unsigned);
+        found.store.data_mut().linear = Some(Linear { instance, memory, realloc, arena });
+        if let Some(initialize) = found.function::<(), ()>(places.initialize.as_ref()).filter(|_| !configured)
+        {
+            initialize.call(&mut *found.store, ())?;
         }
         let mut exports = Exports::default();
-        for (phase, name) in &self.exports {
-            let find = Find { store: &mut *store, instance, name };
+        for (phase, place) in &places.phases {
             match phase {
-                Phase::Configure => exports.configure = find.it()?,
-                Phase::OnRequest => exports.on_request = find.it()?,
-                Phase::OnRequestBody => exports.on_request_body = find.it()?,
-                Phase::BeforeAttempt => exports.before_attempt = find.it()?,
-                Phase::AfterAttempt => exports.after_attempt = find.it()?,
-                Phase::OnResponse => exports.on_response = find.it()?,
-                Phase::OnResponseChunk => exports.on_response_chunk = find.it()?,
-                Phase::OnComplete => exports.on_complete = find.it()?,
+                Phase::Configure => exports.configure = found.phase(place),
+                Phase::OnRequest => exports.on_request = found.phase(place),
+                Phase::OnRequestBody => exports.on_request_body = found.phase(place),
+                Phase::BeforeAttempt => exports.before_attempt = found.phase(place),
+                Phase::AfterAttempt => exports.after_attempt = found.phase(place),
+                Phase::OnResponse => exports.on_response = found.phase(place),
+                Phase::OnResponseChunk => exports.on_response_chunk = found.phase(place),
+                Phase::OnComplete => exports.on_complete = found.phase(place),
             }
         }
         Ok(Box::new(exports))
     }
 }
 
+impl Places {
+    /// None if a phase is not there by its name.
+    fn of(module: &Module, names: Vec<(Phase, String)>) -> Option<Self> {
+        let place = |(phase, name): &(Phase, String)| {
+            let call = module.get_export_index(name)?;
+            Some((*phase, Place { call, post: module.get_export_index(&format!("cabi_post_{name}")) }))
+        };
+        Some(Self {
+            memory: module.get_export_index("memory"),
+            realloc: module.get_export_index("cabi_realloc"),
+            arena: module.get_export_index(ARENA),
+            initialize: module.get_export_index("_initialize"),
+            phases: names.iter().map(place).collect::<Option<_>>()?,
+            names,
+        })
+    }
+}
+
+/// A fresh instance, whose exports are being looked up.
+struct Found<'a> {
+    store: &'a mut Store<Guest>,
+    instance: Instance,
+}
+
+impl Found<'_> {
+    fn export(&mut self, place: Option<&ModuleExport>) -> Option<Extern> {
+        self.instance.get_module_export(&mut *self.store, place?)
+    }
+
+    fn function<P, R>(&mut self, place: Option<&ModuleExport>) -> Option<Typed<P, R>> {
+        Some(Typed::new(self.export(place)?.into_func()?))
+    }
+
+    fn phase<P, R>(&mut self, place: &Place) -> Option<Export<P, R>> {
+        Some(Export { call: self.function(Some(&place.call))?, post: self.function(place.post.as_ref()) })
+    }
+}
+
 /// A phase's function, and the one that frees what its answer took.
 struct Export<P, R> {
-    call: TypedFunc<P, R>,
-    post: Option<TypedFunc<R, ()>>,
-}
-
-struct Find<'a> {
-    store: &'a mut Store<Guest>,
-    instance: wasmtime::Instance,
-    name: &'a str,
-}
-
-impl Find<'_> {
-    fn it<P: WasmParams, R: WasmResults + WasmParams>(self) -> wasmtime::Result<Option<Export<P, R>>> {
-        let call = self.instance.get_typed_func(&mut *self.store, self.name)?;
-        let post = self.instance.get_typed_func(&mut *self.store, &format!("cabi_post_{}", self.name)).ok();
-        Ok(Some(Export { call, post }))
-    }
+    call: Typed<P, R>,
+    post: Option<Typed<R, ()>>,
 }
 
 /// The functions of the phases that the module exports. An answer of more than one word comes as its address.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// The grain of filters' time limits.
 const TICK: Duration = Duration::from_millis(1);
@@ -16,6 +16,11 @@ const TICK: Duration = Duration::from_millis(1);
 /// How many instances may live at once, of all filters on all workers. Only address space is taken beforehand:
 /// 6 GiB a slot, of the 128 TiB that a process has.
 const MAX_INSTANCES: u32 = 4096;
+
+/// How much of a memory is put back by copying when its instance ends, in bytes: of the pages that were written, and of the
+/// memory's beginning where nobody knows which these are.
+const KEPT_BY_SCAN: usize = 1 << 20;
+const KEPT: usize = 64 << 10;
 
 /// The settings, and why.
 pub(super) fn config(cache: Option<&Path>) -> wasmtime::Result<Config> {
@@ -51,6 +56,13 @@ fn pool() -> PoolingAllocationConfig {
     pool.max_core_instance_size(4 << 20);
     pool.table_elements(100_000);
     pool.max_tables_per_module(4);
+    // A fresh instance for every exchange wants the memory of the one before as it was at first. The kernel says which
+    // pages were written (since 6.7), and these are copied back: without `madvise`, whose lock all workers would share, and
+    // without faults on the same pages again. Where it does not say so, a little is always copied, and the rest given back.
+    let scan = PoolingAllocationConfig::is_pagemap_scan_available();
+    pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+    pool.linear_memory_keep_resident(if scan { KEPT_BY_SCAN } else { KEPT });
+    pool.table_keep_resident(KEPT);
     pool
 }
 

@@ -10,6 +10,7 @@ use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
 use super::engine::ticks;
 use super::fault::Fault;
 use super::guest::{Filter, Guest};
+use super::handles::Handles;
 use super::program::Program;
 use crate::exchange::Exchange;
 use crate::telemetry::FaultKind;
@@ -60,7 +61,10 @@ impl Instance {
         store.set_epoch_deadline(ticks(START));
         let phases = program.instantiate(&mut store).map_err(|error| unstarted(&error, &store))?;
         let mut instance = Self { store, phases, time: ticks(filter.time) };
-        instance.configure(&filter.config)?;
+        match program.configured() {
+            Some(opened) => instance.store.data_mut().handles = opened.clone(),
+            None => instance.configure(&filter.config)?,
+        }
         instance.store.data_mut().limiter.settle();
         Ok(instance)
     }
@@ -68,6 +72,16 @@ impl Instance {
     /// True if it holds on to so much memory that a fresh one is worth its price.
     pub fn is_bloated(&self) -> bool {
         self.store.data().limiter.is_bloated()
+    }
+
+    /// What `take` makes of the core module's instance, and what the instance has opened.
+    pub(super) fn image<T>(
+        &mut self,
+        take: impl FnOnce(&mut Store<Guest>, wasmtime::Instance) -> wasmtime::Result<T>,
+    ) -> wasmtime::Result<(T, Handles)> {
+        let core = self.store.data().linear.as_ref().map(|linear| linear.instance);
+        let core = core.ok_or_else(|| wasmtime::Error::msg("a component has no image"))?;
+        Ok((take(&mut self.store, core)?, self.store.data().handles.clone()))
     }
 
     fn configure(&mut self, config: &str) -> Result<(), Fault> {

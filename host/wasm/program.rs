@@ -1,15 +1,17 @@
 //! A filter's code: compiled, checked against the contract, linked, and ready to be instantiated on any worker.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Component};
 use wasmtime::{Linker, Module, Store};
 
-use super::fault::one_line;
-use super::guest::Guest;
-use super::instance::Phases;
+use super::fault::{Fault, one_line};
+use super::guest::{Filter, Guest};
+use super::handles::Handles;
+use super::instance::{Instance, Phases};
 use super::{component as layer, direct};
 use crate::phase::Phase;
 
@@ -110,6 +112,8 @@ pub struct Program {
     /// True if it wants to be configured.
     pub has_lifecycle: bool,
     linked: Linked,
+    /// What instances have opened from the beginning, if they are configured already.
+    configured: Option<Handles>,
 }
 
 /// The code, behind one of the doors.
@@ -163,9 +167,7 @@ impl Program {
         let typed = plain.as_ref().map_or(&*component, |(_, plain)| &plain.outline);
         let typed = Typed::new(engine, &linkers.component, typed)?;
         let direct = match &plain {
-            Some((linker, plain)) => {
-                direct::Linked::new(linker, &compile(Module::new(engine, &plain.module))?, &typed.exported)
-            }
+            Some((linker, plain)) => direct::Linked::new(engine, linker, &plain.module, &typed.exported)?,
             None => None,
         };
         let Typed { imports, phases, exported, linked } = typed;
@@ -176,7 +178,7 @@ impl Program {
         };
         let has_lifecycle = exported.iter().any(|export| export.phase == Phase::Configure);
         let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, linked })
+        Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, linked, configured: None })
     }
 
     /// The version of the contract that it speaks.
@@ -192,16 +194,37 @@ impl Program {
         }
     }
 
+    /// See [`Engine::preconfigure`](super::Engine::preconfigure).
+    pub(super) fn preconfigure(
+        &self,
+        engine: &wasmtime::Engine,
+        linkers: &Linkers,
+        filter: &Arc<Filter>,
+    ) -> Result<Option<Self>, Fault> {
+        let (Linked::Direct(linked), Some(linker)) = (&self.linked, &linkers.direct) else { return Ok(None) };
+        let Ok(instrumented) = linked.instrumented(engine, linker) else { return Ok(None) };
+        let instrumented = Self { linked: Linked::Direct(instrumented), ..self.clone() };
+        let mut instance = Instance::new(&instrumented, filter)?;
+        let image = instance.image(|store, core| linked.image(engine, linker, store, core));
+        let Ok((image, configured)) = image else { return Ok(None) };
+        Ok(Some(Self { linked: Linked::Direct(image), configured: Some(configured), ..self.clone() }))
+    }
+
+    /// What instances have opened from the beginning; none if they have to be configured.
+    pub(super) fn configured(&self) -> Option<&Handles> {
+        self.configured.as_ref()
+    }
+
     pub(super) fn engine(&self) -> &wasmtime::Engine {
         match &self.linked {
-            Linked::Direct(linked) => linked.module().engine(),
+            Linked::Direct(linked) => linked.engine(),
             Linked::Component(linked) => linked.pre.engine(),
         }
     }
 
     pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Box<dyn Phases>> {
         match &self.linked {
-            Linked::Direct(linked) => linked.instantiate(store),
+            Linked::Direct(linked) => linked.instantiate(store, self.configured.is_some()),
             Linked::Component(linked) => linked.instantiate(store),
         }
     }

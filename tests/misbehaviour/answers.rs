@@ -1,6 +1,7 @@
 //! Phases that give back what they must not: numbers that no enumeration has, and pointers to nowhere.
 
-use super::{cases, faults, one_worker, post};
+use super::{by_door, cases, faults, post};
+use crate::doors::DOORS;
 use crate::support::Origin;
 use crate::support::script::chain;
 
@@ -9,14 +10,17 @@ fn all_trap(phase: &'static str, answers: &[&str], closed: impl Fn(&str)) {
     let answers: Vec<_> = answers.iter().map(|answer| format!("(return {answer})")).collect();
     let filter = cases("f", phase, "", &answers);
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("")]), "");
-    for (number, answer) in answers.iter().enumerate() {
-        let mut client = tollgate.client();
-        client.send(format!("GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\nx-case: {number}\r\n\r\n"));
-        closed(&String::from_utf8_lossy(&client.rest()));
-        assert_eq!(post(&mut tollgate.client(), "x-well: 1").status(), 200, "after {answer}");
+    for door in DOORS {
+        let tollgate = by_door(door, &origin, &chain(&[filter.entry("")]), "");
+        for (number, answer) in answers.iter().enumerate() {
+            let mut client = tollgate.client();
+            client
+                .send(format!("GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\nx-case: {number}\r\n\r\n"));
+            closed(&String::from_utf8_lossy(&client.rest()));
+            assert_eq!(post(&mut tollgate.client(), "x-well: 1").status(), 200, "after {answer}");
+        }
+        assert!(faults(&tollgate, "f", phase, "trap") >= answers.len() as f64);
     }
-    assert!(faults(&tollgate, "f", phase, "trap") >= answers.len() as f64);
 }
 
 /// Pointers that no answer can be at.

@@ -1,6 +1,7 @@
-//! Bad pointers, lengths, handles and numbers, handed to every function of the contract.
+//! Bad pointers, lengths, handles and numbers, handed to every function of the contract, through both doors.
 
-use super::{cases, faults, one_worker, post};
+use super::{by_door, cases, faults, post};
+use crate::doors::DOORS;
 use crate::support::Origin;
 use crate::support::script::{Script, chain};
 
@@ -159,13 +160,15 @@ fn no_bad_argument_does_more_than_trap() {
     assert!(calls.len() > 200, "{}", calls.len());
     let filter = cases("f", "on-request-body", PREPARE, &calls).with(DROPPED);
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("")]), "");
-    let mut client = tollgate.client();
-    for (number, call) in calls.iter().enumerate() {
-        assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 503, "{call}");
-        assert_eq!(post(&mut client, "x-well: 1").status(), 200, "after {call}");
+    for door in DOORS {
+        let tollgate = by_door(door, &origin, &chain(&[filter.entry("")]), "");
+        let mut client = tollgate.client();
+        for (number, call) in calls.iter().enumerate() {
+            assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 503, "{call}");
+            assert_eq!(post(&mut client, "x-well: 1").status(), 200, "after {call}");
+        }
+        assert_eq!(faults(&tollgate, "f", "on-request-body", "trap"), calls.len() as f64);
     }
-    assert_eq!(faults(&tollgate, "f", "on-request-body", "trap"), calls.len() as f64);
 }
 
 #[test]
@@ -173,10 +176,12 @@ fn the_same_calls_with_the_right_arguments_do_not_trap() {
     let calls: Vec<_> = FUNCTIONS.into_iter().map(|(function, shape)| call(function, shape, None)).collect();
     let filter = cases("f", "on-request-body", PREPARE, &calls).with(DROPPED);
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("")]), "");
-    let mut client = tollgate.client();
-    for (number, call) in calls.iter().enumerate() {
-        assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 200, "{call}");
+    for door in DOORS {
+        let tollgate = by_door(door, &origin, &chain(&[filter.entry("")]), "");
+        let mut client = tollgate.client();
+        for (number, call) in calls.iter().enumerate() {
+            assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 200, "{call}");
+        }
     }
 }
 
@@ -217,14 +222,16 @@ fn an_allocator_that_lies_traps_or_never_returns_harms_only_its_exchange() {
     let filter = cases("f", "on-request", "", &calls)
         .allocator(&format!("{lies}{unaligned}(call $allocate (local.get $align) (local.get $size))"));
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("limits: {time: 100ms}")]), "");
-    let mut client = tollgate.client();
-    for (number, call) in calls.iter().enumerate() {
-        assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 503, "{call}");
-        assert_eq!(post(&mut client, "x-well: 1").status(), 200, "after {call}");
-    }
-    for (kind, expected) in [("trap", 11.0), ("timeout", 2.0), ("memory", 2.0)] {
-        assert_eq!(faults(&tollgate, "f", "on-request", kind), expected, "{kind}");
+    for door in DOORS {
+        let tollgate = by_door(door, &origin, &chain(&[filter.entry("limits: {time: 100ms}")]), "");
+        let mut client = tollgate.client();
+        for (number, call) in calls.iter().enumerate() {
+            assert_eq!(post(&mut client, &format!("x-case: {number}")).status(), 503, "{call}");
+            assert_eq!(post(&mut client, "x-well: 1").status(), 200, "after {call}");
+        }
+        for (kind, expected) in [("trap", 11.0), ("timeout", 2.0), ("memory", 2.0)] {
+            assert_eq!(faults(&tollgate, "f", "on-request", kind), expected, "{kind}");
+        }
     }
 }
 
@@ -232,8 +239,10 @@ fn an_allocator_that_lies_traps_or_never_returns_harms_only_its_exchange() {
 fn an_allocator_that_fails_when_the_host_brings_a_chunk_harms_only_its_exchange() {
     let filter = Script::new("f").on("on-response-chunk", "").allocator("(unreachable)");
     let origin = Origin::working();
-    let tollgate = one_worker(&origin, &chain(&[filter.entry("on-error: open")]), "");
-    let mut client = tollgate.client();
-    (0..2).for_each(|_| assert_eq!(client.get("/").text(), "it works"));
-    assert!(faults(&tollgate, "f", "on-response-chunk", "trap") >= 2.0);
+    for door in DOORS {
+        let tollgate = by_door(door, &origin, &chain(&[filter.entry("on-error: open")]), "");
+        let mut client = tollgate.client();
+        (0..2).for_each(|_| assert_eq!(client.get("/").text(), "it works"));
+        assert!(faults(&tollgate, "f", "on-response-chunk", "trap") >= 2.0);
+    }
 }
