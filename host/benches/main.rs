@@ -1,5 +1,5 @@
 //! Microbenchmarks of the chain, through the host's own `Chain`, `Walks` and `Run`, without a network: a call of a phase,
-//! each import of the contract, and the shipped filters, alone and together, on a chat request of 1 KiB.
+//! each import of the contract, JSON, and the shipped filters, alone and together, on a chat request of 1 KiB.
 //!
 //! Fresh instances are compared with reused ones, too, on one worker and on two.
 //!
@@ -13,6 +13,7 @@
 
 mod imports;
 mod isolation;
+mod json;
 mod shipped;
 mod stage;
 
@@ -22,6 +23,7 @@ use tollgate::wasm::Door;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
+    json::bench(&mut criterion);
     for door in [Door::Direct, Door::Component] {
         imports::bench(&mut criterion, door);
         shipped::bench(&mut criterion, door);

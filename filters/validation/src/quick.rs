@@ -7,9 +7,6 @@
 mod compile;
 mod scalar;
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
-
 use tollgate_json::{Document, Kind, Value};
 
 use self::scalar::Scalar;
@@ -25,9 +22,11 @@ pub(crate) struct Schema {
 type Id = usize;
 
 /// What one schema asks of a value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rules {
     types: Types,
+    /// It asks for nothing but the type.
+    is_type_only: bool,
     constant: Option<Scalar>,
     values: Option<Vec<Scalar>>,
     range: Option<Range>,
@@ -35,9 +34,10 @@ struct Rules {
     items: Option<Id>,
     prefix_items: Vec<Id>,
     item_count: Option<Size>,
-    required: Vec<String>,
-    /// Sorted by [`order`].
-    properties: Vec<(String, Id)>,
+    /// Sorted by [`Property::order`].
+    properties: Vec<Property>,
+    /// The bits of all properties that are required.
+    required: u64,
     additional: Option<Id>,
     member_count: Option<Size>,
     /// `allOf`, and what `$ref` refers to.
@@ -48,8 +48,19 @@ struct Rules {
     condition: Option<Condition>,
 }
 
+/// A name that `properties` or `required` has.
+#[derive(Debug)]
+struct Property {
+    name: String,
+    /// Its [`Self::order`].
+    key: (usize, u64),
+    schema: Option<Id>,
+    /// A bit of its own if it is required, else none.
+    required: u64,
+}
+
 /// The types that a value may have, a bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Types(u8);
 
 /// `if`, `then` and `else`.
@@ -113,8 +124,15 @@ impl Schema {
 
     fn fits(&self, id: Id, value: Value<'_>) -> bool {
         let Some(rules) = self.rules.get(id) else { return false };
-        rules.types.allow(value)
-            && rules.constant.as_ref().is_none_or(|constant| constant.is(value))
+        if !rules.types.allow(value) {
+            return false;
+        }
+        rules.is_type_only || self.matches(rules, value)
+    }
+
+    /// Whether what is more than the type is right.
+    fn matches(&self, rules: &Rules, value: Value<'_>) -> bool {
+        rules.constant.as_ref().is_none_or(|constant| constant.is(value))
             && rules.values.as_ref().is_none_or(|values| values.iter().any(|one| one.is(value)))
             && match value.kind() {
                 Kind::Null | Kind::Boolean => true,
@@ -141,19 +159,20 @@ impl Schema {
 
     fn object_fits(&self, rules: &Rules, object: Value<'_>) -> bool {
         let length = u64::from(object.len().unwrap_or(0));
-        let is_there = |name: &String| object.members().any(|(found, _)| found.is_text(name));
-        if !rules.member_count.as_ref().is_none_or(|count| count.holds(length))
-            || !rules.required.iter().all(is_there)
-        {
+        if !rules.member_count.as_ref().is_none_or(|count| count.holds(length)) {
             return false;
         }
         if rules.properties.is_empty() && rules.additional.is_none() {
             return true;
         }
-        object.members().all(|(name, member)| {
-            let schema = rules.property(&name.decoded()).or(rules.additional);
+        let mut missing = rules.required;
+        let fit = object.members().all(|(name, member)| {
+            let property = rules.property(&name.decoded());
+            missing &= !property.map_or(0, |property| property.required);
+            let schema = property.and_then(|property| property.schema).or(rules.additional);
             schema.is_none_or(|id| self.fits(id, member))
-        })
+        });
+        fit && missing == 0
     }
 
     /// The schemas that a value has to fit, or not, as a whole.
@@ -170,16 +189,21 @@ impl Schema {
     }
 }
 
-impl Rules {
-    fn property(&self, name: &Cow<'_, [u8]>) -> Option<Id> {
-        let found = self.properties.binary_search_by(|(known, _)| order(known.as_bytes(), name));
-        found.ok().and_then(|at| self.properties.get(at)).map(|(_, id)| *id)
+impl Property {
+    /// An order that is quick to tell: by length, and then by the first eight bytes.
+    fn order(name: &[u8]) -> (usize, u64) {
+        (name.len(), tollgate_json::prefix(name))
     }
 }
 
-/// An order of names that is quick to tell: by length first.
-fn order(one: &[u8], other: &[u8]) -> Ordering {
-    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+impl Rules {
+    fn property(&self, name: &[u8]) -> Option<&Property> {
+        let wanted = Property::order(name);
+        // A few of one length are told by their first eight bytes, as most names are by all of theirs.
+        let first = self.properties.partition_point(|known| known.key < wanted);
+        let same = self.properties.get(first..)?.iter().take_while(|known| known.key == wanted);
+        same.into_iter().find(|known| name.len() <= 8 || known.name.as_bytes() == name)
+    }
 }
 
 impl Range {

@@ -10,6 +10,7 @@ mod text;
 mod value;
 
 pub use read::{MAX_DEPTH, ReadError};
+pub use text::prefix;
 pub use value::{Items, Kind, Members, Value};
 
 use std::cell::RefCell;

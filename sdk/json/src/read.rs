@@ -10,7 +10,10 @@ use crate::{Entry, text};
 pub const MAX_DEPTH: u32 = 127;
 
 /// Up to so many names are compared each with each, which is faster than sorting them.
-const FEW_NAMES: u32 = 8;
+const FEW_NAMES: usize = 8;
+
+/// Up to so many characters, a number without an exponent is no more than a double holds.
+const SURELY_FINITE: usize = 300;
 
 /// Why a text is no document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,17 +182,24 @@ impl Reader<'_> {
             self.at += 1;
             self.digits()?;
         }
-        if matches!(self.byte(), Some(b'e' | b'E')) {
+        let has_exponent = matches!(self.byte(), Some(b'e' | b'E'));
+        if has_exponent {
             self.at += 1;
             self.at += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
             self.digits()?;
         }
         self.push(Kind::Number, false, begin, self.at);
-        let number = Value::at(self.text, &self.outcome.entries, self.outcome.entries.len() - 1);
-        match number.and_then(|number| number.as_f64()) {
-            Some(number) if number.is_finite() => Ok(()),
-            _ => Err(ReadError::NotJson),
+        match has_exponent || self.at - begin > SURELY_FINITE {
+            true => self.check_finite(),
+            false => Ok(()),
         }
+    }
+
+    /// Whether a double holds the last number.
+    fn check_finite(&self) -> Result<(), ReadError> {
+        let last = self.outcome.entries.len() - 1;
+        let number = Value::at(self.text, &self.outcome.entries, last).and_then(Value::as_f64);
+        if number.is_some_and(f64::is_finite) { Ok(()) } else { Err(ReadError::NotJson) }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -210,17 +220,33 @@ impl Reader<'_> {
 
     fn check_names(&self, object: usize, count: u32) -> Result<(), ReadError> {
         let Some(object) = Value::at(self.text, &self.outcome.entries, object) else { return Ok(()) };
-        let names = || object.members().map(|(name, _)| name);
-        let is_twice = if count <= FEW_NAMES {
-            names().enumerate().any(|(index, name)| names().take(index).any(|other| other.has_text_of(name)))
-        } else {
-            has_equals(object.members())
+        let is_twice = match count as usize <= FEW_NAMES {
+            true => few_have_equals(object.members()),
+            false => many_have_equals(object.members()),
         };
         if is_twice { Err(ReadError::NameTwice) } else { Ok(()) }
     }
 }
 
-fn has_equals(members: Members<'_>) -> bool {
+/// Whether two of a few names are equal: mostly told by their beginnings and lengths.
+fn few_have_equals(members: Members<'_>) -> bool {
+    let mut met = [(0, 0); FEW_NAMES];
+    for (index, (name, _)) in members.clone().enumerate() {
+        let bytes = name.decoded();
+        let key = (bytes.len(), text::prefix(&bytes));
+        let is_met = met.get(..index).is_some_and(|met| met.contains(&key));
+        if is_met && members.clone().take(index).any(|(other, _)| other.has_text_of(name)) {
+            return true;
+        }
+        if let Some(place) = met.get_mut(index) {
+            *place = key;
+        }
+    }
+    false
+}
+
+/// Whether two of many names are equal.
+fn many_have_equals(members: Members<'_>) -> bool {
     let mut names: Vec<Cow<'_, [u8]>> = members.map(|(name, _)| name.decoded()).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair.first() == pair.last())

@@ -36,14 +36,37 @@ pub(crate) fn decode(inner: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// The first eight bytes in a word, with zeros after a shorter text: two texts of one length that are no longer than that are
+/// the same if their words are.
+#[inline]
+pub fn prefix(text: &[u8]) -> u64 {
+    if let Some(first) = text.first_chunk::<8>() {
+        return u64::from_le_bytes(*first);
+    }
+    // The last bytes overlap the first, and are the same where they do.
+    match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let shift = 8 * (text.len() - 4);
+            u64::from(u32::from_le_bytes(*first)) | (u64::from(u32::from_le_bytes(*last)) << shift)
+        }
+        _ => text.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+    }
+}
+
+/// Whether two texts are the same. Names are short: most are told by a word each, without a call.
+#[inline]
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && prefix(one) == prefix(other) && (one.len() <= 8 || one == other)
+}
+
 /// How many bytes come before the first quote, backslash or control character.
 fn plain(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         // In the lowest byte that has its high bit set here, and in those below it, there is no mistake: borrows go up.
-        let special = (zeros(word ^ ONES * u64::from(b'"'))
-            | zeros(word ^ ONES * u64::from(b'\\'))
+        let special = (zeros(word ^ (ONES * u64::from(b'"')))
+            | zeros(word ^ (ONES * u64::from(b'\\')))
             | word.wrapping_sub(ONES * 0x20))
             & !word
             & HIGHS;
@@ -116,6 +139,22 @@ mod tests {
                 assert_eq!(plain(&vec![plain_byte; length]), length, "{plain_byte:x}");
             }
         }
+    }
+
+    #[test]
+    fn texts_are_the_same_if_all_their_bytes_are() {
+        for length in 0..20_u8 {
+            let text: Vec<u8> = (1..=length).collect();
+            assert!(same(&text, &text.clone()), "{length}");
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other[at] ^= 0x80;
+                assert!(!same(&text, &other), "{at} of {length}");
+            }
+            assert!(!same(&text, &[&text[..], &[0]].concat()), "{length}");
+        }
+        assert_eq!(prefix(b"abc"), u64::from_le_bytes(*b"abc\0\0\0\0\0"));
+        assert_eq!(prefix(b"abcdefghi"), u64::from_le_bytes(*b"abcdefgh"));
     }
 
     #[test]

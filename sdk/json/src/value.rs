@@ -31,6 +31,7 @@ pub struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    #[inline]
     pub(crate) fn at(text: &'a [u8], entries: &'a [Entry], number: usize) -> Option<Self> {
         Some(Self { text, entries, number, entry: *entries.get(number)? })
     }
@@ -60,7 +61,7 @@ impl<'a> Value<'a> {
     pub fn is_text(self, wanted: &str) -> bool {
         self.kind() == Kind::Text
             && match self.entry.is_escaped {
-                false => self.raw() == wanted.as_bytes(),
+                false => text::same(self.raw(), wanted.as_bytes()),
                 true => *self.decoded() == *wanted.as_bytes(),
             }
     }
@@ -71,14 +72,7 @@ impl<'a> Value<'a> {
             return None;
         }
         let raw = self.raw();
-        let is_short = raw.len() <= 15 && raw.iter().all(u8::is_ascii_digit);
-        match is_short {
-            // Exact: doubles hold whole numbers of 15 digits.
-            true => {
-                Some(raw.iter().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0')) as f64)
-            }
-            false => std::str::from_utf8(raw).ok()?.parse().ok(),
-        }
+        decimal(raw).or_else(|| std::str::from_utf8(raw).ok()?.parse().ok())
     }
 
     /// The boolean; none for anything else.
@@ -117,7 +111,7 @@ impl<'a> Value<'a> {
     /// Whether both are the same string, however it is written.
     pub(crate) fn has_text_of(self, other: Self) -> bool {
         match self.entry.is_escaped || other.entry.is_escaped {
-            false => self.raw() == other.raw(),
+            false => text::same(self.raw(), other.raw()),
             true => self.decoded() == other.decoded(),
         }
     }
@@ -147,6 +141,34 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Powers of ten up to the last that a double holds exactly.
+const POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// The number, if it has no exponent and up to 15 digits: doubles hold those, and the power of ten that they are divided by,
+/// exactly, so that the quotient is the nearest double.
+fn decimal(raw: &[u8]) -> Option<f64> {
+    let (is_negative, unsigned) = raw.strip_prefix(b"-").map_or((false, raw), |rest| (true, rest));
+    if unsigned.len() > 16 {
+        return None;
+    }
+    let (mut number, mut decimals, mut digits) = (0_u64, None, 0);
+    for byte in unsigned {
+        match byte {
+            b'0'..=b'9' => {
+                number = number * 10 + u64::from(byte - b'0');
+                digits += 1;
+                decimals = decimals.map(|decimals| decimals + 1);
+            }
+            b'.' => decimals = Some(0_usize),
+            _ => return None,
+        }
+    }
+    let power = POWERS.get(decimals.unwrap_or(0)).filter(|_| digits <= 15)?;
+    let number = number as f64 / power;
+    Some(if is_negative { -number } else { number })
+}
+
 #[derive(Debug, Clone)]
 struct Inside<'a> {
     text: &'a [u8],
@@ -156,6 +178,7 @@ struct Inside<'a> {
 }
 
 impl<'a> Inside<'a> {
+    #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
         if self.next >= self.end {
             return None;
@@ -185,7 +208,46 @@ pub struct Members<'a>(Inside<'a>);
 impl<'a> Iterator for Members<'a> {
     type Item = (Value<'a>, Value<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<(Value<'a>, Value<'a>)> {
         Some((self.0.next()?, self.0.next()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Document;
+
+    #[test]
+    fn numbers_are_the_nearest_doubles() {
+        let mut random = fastrand::Rng::with_seed(2);
+        let check = |text: String| {
+            let document = Document::read(&text, 1).unwrap();
+            let number = document.root().unwrap().as_f64().map(f64::to_bits);
+            assert_eq!(number, Some(text.parse::<f64>().unwrap().to_bits()), "{text}");
+        };
+        for text in [
+            "0",
+            "-0",
+            "-0.0",
+            "0.1",
+            "1e5",
+            "999999999999999",
+            "9999999999999999",
+            "0.123456789012345",
+            "-1.5E-7",
+        ] {
+            check(text.to_owned());
+        }
+        for _ in 0..100_000 {
+            let digits = |random: &mut fastrand::Rng, most| {
+                let places = random.u32(1..most);
+                random.u64(0..10_u64.pow(places))
+            };
+            let (whole, sign) = (digits(&mut random, 19), random.choice(["", "-"]).unwrap());
+            check(format!("{sign}{whole}"));
+            let whole = digits(&mut random, 12);
+            check(format!("{sign}{whole}.{:0width$}", digits(&mut random, 8), width = random.usize(1..12)));
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use tollgate_json::Kind;
 
 use super::scalar::Scalar;
-use super::{Condition, Id, Rules, Size, Types, order};
+use super::{Condition, Id, Property, Rules, Size, Types};
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -83,8 +83,8 @@ impl Compiler<'_> {
         self.rules.push(None);
         self.known.insert(place.clone(), id);
         let rules = match schema {
-            Json::Bool(true) => Rules::default(),
-            Json::Bool(false) => Rules { types: Types::NONE, ..Rules::default() },
+            Json::Bool(true) => Rules { types: Types::ALL, is_type_only: true, ..Rules::default() },
+            Json::Bool(false) => Rules { types: Types::NONE, is_type_only: true, ..Rules::default() },
             Json::Object(keywords) => self.keywords(&place, keywords)?,
             _ => return None,
         };
@@ -93,7 +93,7 @@ impl Compiler<'_> {
     }
 
     fn keywords(&mut self, place: &str, keywords: &Map<String, Json>) -> Option<Rules> {
-        let mut rules = Rules::default();
+        let mut rules = Rules { types: Types::ALL, ..Rules::default() };
         for (keyword, value) in keywords {
             self.keyword(&mut rules, place, keyword, value)?;
         }
@@ -106,6 +106,8 @@ impl Compiler<'_> {
             let test = self.schema(format!("{place}/if"), test)?;
             rules.condition = Some(Condition { test, then, otherwise });
         }
+        rules.properties.sort_by_key(|property| property.key);
+        rules.is_type_only = rules.asks_only_for_type();
         Some(rules)
     }
 
@@ -117,8 +119,8 @@ impl Compiler<'_> {
             "type" => rules.types = types(value)?,
             "const" => rules.constant = Some(Scalar::read(value)?),
             "enum" => rules.values = Some(value.as_array()?.iter().map(Scalar::read).collect::<Option<_>>()?),
-            "required" => rules.required = texts(value)?,
-            "properties" => rules.properties = self.properties(&here, value)?,
+            "required" => rules.require(value)?,
+            "properties" => self.properties(rules, &here, value)?,
             "additionalProperties" => rules.additional = Some(self.schema(here, value)?),
             "items" => rules.items = Some(self.schema(here, value)?),
             "prefixItems" => rules.prefix_items = self.list(&here, value)?,
@@ -134,14 +136,12 @@ impl Compiler<'_> {
         Some(())
     }
 
-    fn properties(&mut self, place: &str, value: &Json) -> Option<Vec<(String, Id)>> {
-        let mut properties = Vec::new();
+    fn properties(&mut self, rules: &mut Rules, place: &str, value: &Json) -> Option<()> {
         for (name, schema) in value.as_object()? {
             let escaped = name.replace('~', "~0").replace('/', "~1");
-            properties.push((name.clone(), self.schema(format!("{place}/{escaped}"), schema)?));
+            rules.property_mut(name).schema = Some(self.schema(format!("{place}/{escaped}"), schema)?);
         }
-        properties.sort_by(|(one, _), (other, _)| order(one.as_bytes(), other.as_bytes()));
-        Some(properties)
+        Some(())
     }
 
     fn list(&mut self, place: &str, value: &Json) -> Option<Vec<Id>> {
@@ -158,27 +158,38 @@ impl Compiler<'_> {
     }
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            types: Types::ALL,
-            constant: None,
-            values: None,
-            range: None,
-            length: None,
-            items: None,
-            prefix_items: Vec::new(),
-            item_count: None,
-            required: Vec::new(),
-            properties: Vec::new(),
-            additional: None,
-            member_count: None,
-            all: Vec::new(),
-            any: Vec::new(),
-            one: Vec::new(),
-            not: None,
-            condition: None,
+impl Rules {
+    /// The property of that name, added if there is none.
+    fn property_mut(&mut self, name: &str) -> &mut Property {
+        let known = self.properties.iter().position(|property| property.name == name);
+        let at = known.unwrap_or(self.properties.len());
+        if known.is_none() {
+            let key = Property::order(name.as_bytes());
+            self.properties.push(Property { name: name.to_owned(), key, schema: None, required: 0 });
         }
+        &mut self.properties[at]
+    }
+
+    fn require(&mut self, names: &Json) -> Option<()> {
+        for (index, name) in names.as_array()?.iter().enumerate() {
+            let bit = 1_u64.checked_shl(u32::try_from(index).ok()?)?;
+            self.property_mut(name.as_str()?).required |= bit;
+            self.required |= bit;
+        }
+        Some(())
+    }
+
+    fn asks_only_for_type(&self) -> bool {
+        let branches = [&self.all, &self.any, &self.one];
+        self.constant.is_none()
+            && self.values.is_none()
+            && self.range.is_none()
+            && [&self.length, &self.item_count, &self.member_count].into_iter().all(Option::is_none)
+            && [self.items, self.additional, self.not].iter().all(Option::is_none)
+            && self.prefix_items.is_empty()
+            && self.properties.is_empty()
+            && branches.into_iter().all(Vec::is_empty)
+            && self.condition.is_none()
     }
 }
 
@@ -228,8 +239,4 @@ fn types(value: &Json) -> Option<Types> {
         }
         name => named(name),
     }
-}
-
-fn texts(value: &Json) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
 }
