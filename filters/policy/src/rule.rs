@@ -77,6 +77,11 @@ impl Rules {
         if problems.is_empty() { Ok(Self { rules, default }) } else { Err(problems) }
     }
 
+    /// Whether there is nothing to decide.
+    pub(crate) fn allow_all(&self) -> bool {
+        self.rules.is_empty() && self.default == Action::Allow
+    }
+
     /// What the first rule that matches says, or the default.
     pub(crate) fn decide(&self, head: &Head<'_>) -> Decision<'_> {
         for rule in &self.rules {
