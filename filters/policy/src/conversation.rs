@@ -1,6 +1,7 @@
 //! The conversation that a request carries: counts its tool steps, and looks into the arguments of its tool calls.
 //! Understands the `messages` of OpenAI and Anthropic and the `input` items of OpenAI's responses; a body without
-//! them is no conversation. Values are pulled from the host one by one, so that long texts are not copied.
+//! them is no conversation. Values are pulled from the host one by one, so that long texts are not copied; of
+//! an entry, no more than it takes to account for all of its members, since listing their names costs a string each.
 
 use tollgate_sdk::body::{self, JsonKind};
 
