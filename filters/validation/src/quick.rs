@@ -2,9 +2,9 @@
 //! tree and without a word about what is wrong. Where it says no, or does not know a schema's keywords, the library decides
 //! (and says what is wrong), so that it may only be right where it says yes.
 //!
-//! It brought `on-request-body` on a chat request of 1 KiB from 15 µs to 6.3, of which 1.5 are calls of the host through the
-//! component layer. What gave most after the flat document: telling names by length and first eight bytes instead of by
-//! `memcmp`, and looking for required names while walking the members, once.
+//! It brought `on-request-body` on a chat request of 1 KiB from 15 µs to 6.3, of which the call itself and what it asks of the
+//! host take some 1.3 through the component layer. After the flat document, 2 µs more came from telling names by length and
+//! first eight bytes instead of by `memcmp`, and from looking for required names while walking the members, once.
 
 mod compile;
 mod scalar;
