@@ -2,24 +2,22 @@
 //! the deadline, and what can be sent again, are the host's.
 
 mod budget;
-mod interim;
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
+use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use crate::body::{AttemptBody, RequestBody};
+use crate::body::RequestBody;
 use crate::chain::{Flow, Run};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::headers;
 use crate::telemetry::{AttemptOutcome, RetryResult};
-use crate::upstream::{Answer, AttemptError, Upstream};
+use crate::upstream::{Answer, AttemptError, Interim, Outgoing, Upstream};
 use crate::wasm::{Advice, Outcome};
 
 pub use budget::RetryBudget;
-pub use interim::Interim;
 
 use budget::Permit;
 
@@ -70,9 +68,8 @@ impl Attempts<'_> {
     /// One attempt. The response's head, if there is one, is put where filters see it.
     async fn attempt(&self, exchange: &mut Exchange, begun: Instant) -> Result<Answer, AttemptError> {
         let deadline = Instant::from_std(exchange.deadline);
-        let make = |body| self.interim.listen(request(exchange, body));
-        let sent = self.upstream.send(exchange.client, self.body, begun, deadline, make);
-        let (mut head, answer) = self.interim.forward_while(sent).await?;
+        let request = Outgoing { head: &exchange.request, body: self.body, interim: self.interim };
+        let (mut head, answer) = self.upstream.send(exchange.client, request, begun, deadline).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody asked for another protocol: passing this on would leave the client's connection without framing.
             return Err(AttemptError::Reset("it switched protocols without being asked to".into()));
@@ -146,49 +143,6 @@ impl Attempts<'_> {
     }
 }
 
-/// The request of one attempt: the exchange's head as filters have left it, and a body of its own framing.
-fn request(exchange: &Exchange, body: AttemptBody) -> Request<AttemptBody> {
-    let framing = Framing::of(&body);
-    let mut request = Request::new(body);
-    *request.method_mut() = exchange.request.method.clone();
-    *request.uri_mut() = exchange.request.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = framing.apply(&exchange.request.headers);
-    request
-}
-
-/// How a request's body is framed on the way to the upstream.
-enum Framing {
-    Nothing,
-    Length,
-    Chunked,
-}
-
-impl Framing {
-    fn of(body: &AttemptBody) -> Self {
-        match http_body::Body::size_hint(body).exact() {
-            Some(0) => Self::Nothing,
-            Some(_) => Self::Length,
-            None => Self::Chunked,
-        }
-    }
-
-    /// The fields, framed anew. `hyper` frames what it knows the length of; it leaves a length of 0 out, though there are
-    /// servers that take no POST without one, and it would send GET without its chunked content.
-    fn apply(self, headers: &HeaderMap) -> HeaderMap {
-        let mut headers = headers.clone();
-        let announced = headers.remove(header::CONTENT_LENGTH).is_some();
-        match self {
-            Self::Nothing if announced => drop(headers.insert(header::CONTENT_LENGTH, 0.into())),
-            Self::Chunked => {
-                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            Self::Nothing | Self::Length => {}
-        }
-        headers
-    }
-}
-
 fn why(error: &AttemptError) -> String {
     match error {
         AttemptError::ConnectFailed(why) | AttemptError::Reset(why) => why.clone(),
@@ -203,14 +157,13 @@ fn discard(mut answer: Answer) {
     tokio::task::spawn_local(async move {
         let drained = tokio::time::timeout(DISCARD_TIME, async {
             let mut left = DISCARD_BYTES;
-            while let Some(Ok(frame)) = answer.body.frame().await {
+            while let Some(Ok(frame)) = answer.frame().await {
                 let length = frame.data_ref().map_or(0, bytes::Bytes::len);
                 left = left.checked_sub(length)?;
             }
-            http_body::Body::is_end_stream(&answer.body).then_some(())
+            Some(())
         });
-        if drained.await == Ok(Some(())) {
-            answer.lease.give_back();
-        }
+        // Read to its end, it has given its connection back by itself.
+        drop(drained.await);
     });
 }

@@ -8,7 +8,7 @@ mod stall;
 
 pub use buffered::{BufferedBody, TooManyValues};
 pub use request::{AttemptBody, ReadError, RequestBody};
-pub use response::{ResponseBody, Tail, UpstreamBody};
+pub use response::{ResponseBody, UpstreamBody};
 pub use tollgate_json::{Kind as JsonKind, Value as JsonValue};
 
 /// What `hyper` is told when a body cannot go on; the client or the upstream sees the connection cut.

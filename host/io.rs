@@ -10,6 +10,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+/// How many bytes of interim responses may wait; more are dropped.
+const MAX_INTERIM: usize = 64 << 10;
+
 /// What is known of a socket, shared between it and whoever watches.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -43,7 +46,10 @@ impl Watch {
     /// Puts an interim response in line: it goes out when `hyper` has nothing half-written, that is, before the
     /// final response, and not at all if that comes first.
     pub fn push_interim(&self, bytes: &[u8]) {
-        self.interim.borrow_mut().bytes.extend_from_slice(bytes);
+        let mut interim = self.interim.borrow_mut();
+        if interim.bytes.len() + bytes.len() <= MAX_INTERIM {
+            interim.bytes.extend_from_slice(bytes);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The life of an exchange, from the request's head to the response's body; read `respond` as its table of contents.
 
+use std::mem;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -7,8 +8,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
-use crate::attempt::{Attempts, Interim};
-use crate::body::{BufferedBody, ReadError, RequestBody, ResponseBody, Tail, UpstreamBody};
+use crate::attempt::Attempts;
+use crate::body::{BufferedBody, ReadError, RequestBody, ResponseBody, UpstreamBody};
 use crate::chain::{Flow, Run};
 use crate::conclusion::Conclusion;
 use crate::connection::Client;
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::headers::{self, X_REQUEST_ID};
 use crate::manifest::ErrorFormat;
-use crate::upstream::Answer;
+use crate::upstream::{Answer, Interim};
 use crate::worker::{Destination, Proxied, Setup, Worker};
 
 /// An id of the client's own is taken if it is no longer than this, and visible ASCII.
@@ -78,7 +79,7 @@ async fn respond(
     if run.on_response() == Flow::Respond {
         return reply(conclusion, route.errors);
     }
-    stream(conclusion, route, body, answer)
+    stream(conclusion, route, answer)
 }
 
 /// The exchange at the beginning of its way.
@@ -221,25 +222,19 @@ fn whole(exchange: &Exchange) -> Bytes {
 }
 
 /// The upstream's response, on its way to the client.
-fn stream(
-    mut conclusion: Box<Conclusion>,
-    route: &Proxied,
-    request: RequestBody,
-    answer: Answer,
-) -> Response<ResponseBody> {
+fn stream(mut conclusion: Box<Conclusion>, route: &Proxied, answer: Answer) -> Response<ResponseBody> {
     let filtered = conclusion.run.walks().want_response_chunks();
     let head_only = conclusion.run.exchange.request.method == Method::HEAD;
     let Some(head) = &mut conclusion.run.exchange.response else { return reply(conclusion, route.errors) };
     let status = head.status;
-    let mut headers = head.headers.clone();
+    let mut headers = if route.keeps_response { head.headers.clone() } else { mem::take(&mut head.headers) };
     // Filters may change the length. Where no content can follow it stays: there it says what GET would bring.
     if filtered && !head_only && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         headers.remove(header::CONTENT_LENGTH);
     }
     conclusion.status = status;
     conclusion.run.exchange.stage = crate::exchange::Stage::ResponseBody;
-    let tail = Tail { lease: Some(answer.lease), request, conclusion };
-    let body = UpstreamBody::new(answer.body, route.upstream.timeouts.idle, tail);
+    let body = UpstreamBody::new(answer, route.upstream.timeouts.idle, conclusion);
     let mut response = Response::new(ResponseBody::Upstream(Box::new(body)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

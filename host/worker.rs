@@ -16,6 +16,7 @@ use crate::chain::{Chain, Walks};
 use crate::exchange::Names;
 use crate::listener;
 use crate::manifest::{self, ErrorFormat, Match, Target};
+use crate::phase::Phase;
 use crate::route;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, ProviderCounters};
@@ -91,6 +92,8 @@ pub struct Proxied {
     pub replay_limit: u64,
     /// The shape of our own answers.
     pub errors: ErrorFormat,
+    /// A filter may read the response's head when that has gone to the client.
+    pub keeps_response: bool,
 }
 
 impl Worker {
@@ -158,6 +161,7 @@ impl Setup {
                     body_limit: target.body_limit,
                     replay_limit: target.replay_limit,
                     errors: target.errors,
+                    keeps_response: target.filters.iter().any(|index| reads_late(assembly, *index)),
                 }))
             }
         };
@@ -171,6 +175,12 @@ impl Setup {
         let found = route::find(self.routes.iter().map(|(matcher, _)| matcher), host, path, method)?;
         self.routes.get(found).map(|(_, destination)| destination)
     }
+}
+
+/// True if the filter takes part in a phase after the response's head.
+fn reads_late(assembly: &Assembly, filter: usize) -> bool {
+    let late = |phase: &Phase| matches!(phase, Phase::OnResponseChunk | Phase::OnComplete);
+    assembly.entries.get(filter).is_some_and(|entry| entry.program.phases.iter().any(late))
 }
 
 /// Why a worker could not run.

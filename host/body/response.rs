@@ -8,14 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
+use super::BoxError;
 use super::stall::Stall;
-use super::{BoxError, RequestBody};
 use crate::chain::Chunk;
 use crate::conclusion::Conclusion;
 use crate::headers;
-use crate::upstream::Lease;
+use crate::upstream::Answer;
 use crate::wasm::Ending;
 
 /// The body of a response to the client.
@@ -30,44 +29,40 @@ pub enum ResponseBody {
 /// The upstream's body, as it streams.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
+    answer: Answer,
     stall: Stall,
-    tail: Tail,
+    /// What is done in the end.
+    conclusion: Box<Conclusion>,
     /// A filter wants to see chunks.
     filtered: bool,
     /// Filters have seen the last chunk.
     last_seen: bool,
     trailers: Option<HeaderMap>,
+    /// What has gone wrong, to be said in the next turn.
+    failure: Option<BoxError>,
     over: bool,
 }
 
-/// What a streaming response holds on to until it ends.
-#[derive(Debug)]
-pub struct Tail {
-    /// The connection that it comes by.
-    pub lease: Option<Lease>,
-    /// The request that it answers: a connection can be used again only if that was sent whole.
-    pub request: RequestBody,
-    /// What is done in the end.
-    pub conclusion: Box<Conclusion>,
-}
-
 impl UpstreamBody {
-    /// The body `incoming`, which may stand still for `idle`.
-    pub fn new(incoming: Incoming, idle: Duration, tail: Tail) -> Self {
-        let filtered = tail.conclusion.run.walks().want_response_chunks();
+    /// The body of `answer`, which may stand still for `idle`.
+    pub fn new(answer: Answer, idle: Duration, conclusion: Box<Conclusion>) -> Self {
+        let filtered = conclusion.run.walks().want_response_chunks();
         Self {
-            incoming,
+            answer,
             stall: Stall::new(idle),
-            tail,
+            conclusion,
             filtered,
             last_seen: false,
             trailers: None,
+            failure: None,
             over: false,
         }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
         loop {
             if let Some(trailers) = self.trailers.take() {
                 self.complete();
@@ -76,9 +71,12 @@ impl UpstreamBody {
             if self.over {
                 return Poll::Ready(None);
             }
-            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-                ready!(self.stall.poll_stalled(cx));
-                return Poll::Ready(Some(Err(self.broke("the upstream's body stands still"))));
+            let frame = match Pin::new(&mut self.answer).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(self.stall.poll_stalled(cx));
+                    Some(Err("the upstream's body stands still".into()))
+                }
             };
             self.stall.moved();
             let next = match frame.map(|frame| frame.map(Frame::into_data)) {
@@ -87,14 +85,21 @@ impl UpstreamBody {
                 Some(Ok(Ok(chunk))) => self.chunk(chunk),
                 Some(Ok(Err(frame))) => self.trailed(frame.into_trailers().unwrap_or_default()),
             };
-            if next.is_some() {
-                return Poll::Ready(next);
+            match next {
+                // `hyper` drops what it has not written yet, and that may be all: it gets a turn to write first.
+                Some(Err(failure)) => {
+                    self.failure = Some(failure);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(frame) => return Poll::Ready(Some(frame)),
+                None => {}
             }
         }
     }
 
     fn chunk(&mut self, chunk: Bytes) -> Option<Result<Frame<Bytes>, BoxError>> {
-        let last = self.incoming.is_end_stream();
+        let last = self.answer.is_end_stream();
         let next = if self.filtered { self.filter(chunk, last) } else { Some(Ok(Frame::data(chunk))) };
         // Once `hyper` has written what `content-length` promised, it does not ask again.
         if last && next.as_ref().is_none_or(Result::is_ok) {
@@ -128,12 +133,12 @@ impl UpstreamBody {
 
     fn filter(&mut self, chunk: Bytes, last: bool) -> Option<Result<Frame<Bytes>, BoxError>> {
         self.last_seen = last;
-        match self.tail.conclusion.run.on_response_chunk(chunk, last) {
+        match self.conclusion.run.on_response_chunk(chunk, last) {
             Chunk::Send(bytes) if bytes.is_empty() => None,
             Chunk::Send(bytes) => Some(Ok(Frame::data(bytes))),
             Chunk::Abort(why) => {
                 self.over = true;
-                self.tail.conclusion.aborted(&why);
+                self.conclusion.aborted(&why);
                 Some(Err(why.into()))
             }
         }
@@ -141,23 +146,20 @@ impl UpstreamBody {
 
     fn broke(&mut self, why: &str) -> BoxError {
         self.over = true;
-        self.tail.conclusion.upstream_broke(why);
+        self.conclusion.upstream_broke(why);
         why.into()
     }
 
     fn complete(&mut self) {
         self.over = true;
-        self.tail.conclusion.run.ending = Ending::Complete;
-        if let Some(lease) = self.tail.lease.take().filter(|_| self.tail.request.is_read()) {
-            lease.give_back();
-        }
+        self.conclusion.run.ending = Ending::Complete;
     }
 }
 
 impl Drop for UpstreamBody {
     /// A body that is empty from the start is never asked for: it was complete all the same.
     fn drop(&mut self) {
-        if !self.over && self.incoming.is_end_stream() && self.last_words().is_none_or(|last| last.is_ok()) {
+        if !self.over && self.answer.is_end_stream() && self.last_words().is_none_or(|last| last.is_ok()) {
             self.complete();
         }
     }
@@ -183,7 +185,9 @@ impl Body for ResponseBody {
             Self::Whole(bytes, _) => bytes.is_empty(),
             Self::Upstream(body) => {
                 let unsaid = body.filtered && !body.last_seen;
-                body.trailers.is_none() && (body.over || (body.incoming.is_end_stream() && !unsaid))
+                body.trailers.is_none()
+                    && body.failure.is_none()
+                    && (body.over || (body.answer.is_end_stream() && !unsaid))
             }
         }
     }
@@ -192,7 +196,7 @@ impl Body for ResponseBody {
         match self {
             Self::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body) if body.filtered => SizeHint::default(),
-            Self::Upstream(body) => body.incoming.size_hint(),
+            Self::Upstream(body) => body.answer.size_hint(),
         }
     }
 }

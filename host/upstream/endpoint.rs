@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::pool::Connection;
+use super::wire::Connection;
 use crate::manifest::{self, Pool};
 
 /// One address of an upstream, as one worker sees it.
@@ -30,7 +30,7 @@ enum Target {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -60,13 +60,13 @@ impl Endpoint {
     }
 
     /// The connection that was used last: the likeliest to be alive, and the others may then age out.
-    pub(super) fn take(&self, now: Instant) -> Option<Connection> {
+    pub(super) fn take(&self, now: Instant) -> Option<Box<Connection>> {
         let idle = self.idle.borrow_mut().pop_back()?;
         (now.saturating_duration_since(idle.since) < self.limits.idle).then_some(idle.connection)
     }
 
     /// Keeps a connection, unless there are enough.
-    pub(super) fn keep(&self, connection: Connection) {
+    pub(super) fn keep(&self, connection: Box<Connection>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.limits.max_idle {
             idle.push_back(Idle { connection, since: Instant::now() });
@@ -76,6 +76,6 @@ impl Endpoint {
     /// Closes what has been idle for too long, or was closed by the other side.
     pub(super) fn sweep(&self) {
         let limit = self.limits.idle;
-        self.idle.borrow_mut().retain(|idle| idle.since.elapsed() < limit && !idle.connection.is_closed());
+        self.idle.borrow_mut().retain(|idle| idle.since.elapsed() < limit && !idle.connection.is_spent());
     }
 }
