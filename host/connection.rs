@@ -89,7 +89,8 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr, liste
     let client = Rc::new(Client::new(address, &listener.timeouts));
     let shutdown = worker.shared.shutdown.clone();
     let served = client.clone();
-    let service = service_fn(move |request| exchange(worker.clone(), served.clone(), request));
+    // Boxed: `hyper` keeps room for it, and an exchange is many times what an idle connection needs.
+    let service = service_fn(move |request| Box::pin(exchange(worker.clone(), served.clone(), request)));
     let io = TokioIo::new(Watched::new(stream, client.watch.clone()));
     let mut connection = std::pin::pin!(builder(&listener.limits).serve_connection(io, service));
     let mut still = std::pin::pin!(Still::new(client));
