@@ -70,7 +70,13 @@ pub(crate) fn lines(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -
         for (x, y) in places {
             let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>");
         }
-        legend_entry(&mut svg, Frame::LEFT + 20.0, 52.0 + 20.0 * index as f64, colour, &line.label);
+        legend_entry(
+            &mut svg,
+            Frame::LEFT + 20.0,
+            Frame::TOP + 24.0 + 20.0 * index as f64,
+            colour,
+            &line.label,
+        );
     }
     svg.push_str("</svg>\n");
     svg
@@ -85,7 +91,7 @@ struct Frame {
 impl Frame {
     const LEFT: f64 = 70.0;
     const RIGHT: f64 = WIDTH - 30.0;
-    const TOP: f64 = 50.0;
+    const TOP: f64 = 60.0;
     const BOTTOM: f64 = 370.0;
 
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
@@ -107,7 +113,7 @@ impl Frame {
             text(svg, x, bottom + 20.0, "middle", &number(self.most_x * share));
         }
         text(svg, f64::midpoint(Self::LEFT, Self::RIGHT), Self::BOTTOM + 44.0, "middle", x_label);
-        text(svg, 10.0, Self::TOP - 8.0, "start", y_label);
+        text(svg, 10.0, Self::TOP - 14.0, "start", y_label);
     }
 }
 

@@ -88,7 +88,11 @@ impl Reloading {
         let status =
             post(self.admin, "/reload").map_err(|error| format!("cannot ask for a reload: {error}"))?;
         let milliseconds = begin.elapsed().as_secs_f64() * 1e3;
-        if status == "200" { Ok(milliseconds) } else { Err(format!("a reload was answered with {status}")) }
+        match status.as_str() {
+            "200" => Ok(milliseconds),
+            "404" => Err("this build of Tollgate does not reload".to_owned()),
+            _ => Err(format!("a reload was answered with {status}")),
+        }
     }
 }
 

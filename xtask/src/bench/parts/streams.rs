@@ -154,9 +154,9 @@ fn send_events(stream: &mut TcpStream) -> io::Result<()> {
         if number > 0 {
             process::pause(INTERVAL);
         }
-        // Always of one length, so that the chunk's size is, too.
-        let event = format!("data: {:020}\n\n", clock().as_nanos());
-        write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
+        // In one write: each write is a segment of its own.
+        let event = format!("data: {}\n\n", clock().as_nanos());
+        stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())?;
     }
     stream.write_all(b"0\r\n\r\n")
 }
