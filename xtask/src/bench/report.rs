@@ -36,6 +36,7 @@ impl Report {
             let columns = CONTENDER_COLUMNS.map(str::to_owned);
             let rows: Vec<_> = self.contenders.iter().map(contender_row).collect();
             let _ = write!(text, "\n{}", table(&columns, &rows));
+            text.push_str(&self.disturbance());
         }
         if self.targets.iter().any(|target| target.measured.is_some()) {
             let columns = ["target", "measured", "limit", ""].map(str::to_owned);
@@ -48,7 +49,22 @@ impl Report {
         }
         text
     }
+
+    /// A warning, when the machine was not quiet.
+    fn disturbance(&self) -> String {
+        let most = self.contenders.iter().map(|measured| measured.others).fold(0.0, f64::max);
+        if most <= QUIET {
+            return String::new();
+        }
+        format!(
+            "\n**The machine was not quiet:** other programs took up to {:.0} % of the proxy's processor. Run it again.\n",
+            most * 100.0
+        )
+    }
 }
+
+/// The share of the proxy's processor that others may take before the figures are in doubt.
+const QUIET: f64 = 0.05;
 
 const CONTENDER_COLUMNS: [&str; 11] = [
     "contender",

@@ -178,7 +178,10 @@ pub(crate) fn sample(setup: &Setup, server: &Server, load: &Load) -> Result<Samp
     let before = procfs::core_busy(PROXY_CORE)?;
     let (outcome, cpu) = server.cpu_during(|| setup.generator.run(server.address, load))?;
     let ticks = procfs::core_busy(PROXY_CORE)?.saturating_sub(before);
-    if outcome.requests == 0 || outcome.errors * 100 > outcome.requests {
+    if outcome.requests == 0 {
+        return Err("no request was answered".to_owned());
+    }
+    if outcome.errors * 100 > outcome.requests {
         return Err(format!("{} of {} requests failed", outcome.errors, outcome.requests));
     }
     let used = cpu.total.as_secs_f64();
