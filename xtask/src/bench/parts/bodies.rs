@@ -14,7 +14,8 @@ pub(super) fn measure(bench: &mut Bench) -> Result<Table, String> {
     );
     let setup = bench.setup;
     let responses = BODIES.map(|size| ("response", size, Request::get(format!("/bodies/{size}"))));
-    let requests = BODIES[1..].iter().map(|&size| ("request", size, Request::post("/upload", setup.body(size))));
+    let requests =
+        BODIES[1..].iter().map(|&size| ("request", size, Request::post("/upload", setup.body(size))));
     for (side, size, request) in responses.into_iter().chain(requests) {
         let tollgate = |key: &str, label: &str, length| {
             Contender::tollgate(setup, key, label, request.clone(), Chain::pass_through(length), 1)
