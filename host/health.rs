@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,6 +47,8 @@ impl std::error::Error for TooManyChecks {}
 #[derive(Debug, Default)]
 pub struct Board {
     life: AtomicU8,
+    /// The manifest on disk was refused: it is not what runs.
+    outdated: AtomicBool,
     reports: Mutex<BTreeMap<(String, String), Report>>,
 }
 
@@ -69,6 +71,16 @@ impl Board {
             1 => Life::Serving,
             _ => Life::Draining,
         }
+    }
+
+    /// Says whether the newest manifest is the one that runs.
+    pub fn set_current(&self, current: bool) {
+        self.outdated.store(!current, Ordering::Release);
+    }
+
+    /// Takes down what filters have reported that are not among `filters`.
+    pub fn keep_reports_of(&self, filters: &[&str]) {
+        self.reports().retain(|(filter, _), _| filters.contains(&filter.as_str()));
     }
 
     /// A filter's word on one of its checks; the newest counts.
@@ -109,6 +121,7 @@ impl Board {
             Life::Draining => "draining",
         };
         checks.insert("process".into(), json!({"status": word}));
+        checks.insert("config".into(), self.config(deep));
         if deep {
             checks.insert("memory".into(), memory(pressure));
         }
@@ -120,6 +133,15 @@ impl Board {
             false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
         };
         render(status, json!({"status": word, "timestamp": now(), "checks": checks}))
+    }
+
+    /// What is wrong with the manifest, clients need not know; the log says it.
+    fn config(&self, deep: bool) -> Value {
+        let (status, detail) = match self.outdated.load(Ordering::Acquire) {
+            false => ("ok", "the newest manifest runs"),
+            true => ("degraded", "the newest manifest was refused, and the one before it runs: see the log"),
+        };
+        if deep { json!({"status": status, "detail": detail}) } else { json!({"status": status}) }
     }
 
     fn reports(&self) -> MutexGuard<'_, BTreeMap<(String, String), Report>> {
@@ -178,6 +200,15 @@ mod tests {
         let down = board.reports()[&("f".to_owned(), "0".to_owned())].clone();
         assert_eq!(down.show(true), json!({"status": "down", "detail": "why"}));
         assert_eq!(down.show(false), json!({"status": "down"}));
+    }
+
+    #[test]
+    fn reports_go_with_their_filters() {
+        let board = Board::default();
+        board.report("f", "c", HealthStatus::Down, "").unwrap();
+        board.report("g", "c", HealthStatus::Ok, "").unwrap();
+        board.keep_reports_of(&["g"]);
+        assert_eq!(board.reports().keys().map(|(filter, _)| filter.as_str()).collect::<Vec<_>>(), ["g"]);
     }
 
     #[test]

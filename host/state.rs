@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// How many cells one filter may have. A bound, because names may come from what clients send.
 pub const MAX_CELLS: usize = 65_536;
@@ -82,9 +83,66 @@ impl Cells {
     }
 }
 
+/// How long the cells of a filter that is no longer in the manifest are kept. Long enough to see that taking it out, or
+/// naming it anew, was a mistake, and to undo that without closing circuits that were open; short enough that names made
+/// up for every deployment do not pile up.
+pub const GRACE: Duration = Duration::from_secs(600);
+
+/// The cells of all filters, by name. A filter that is changed, or comes back within [`GRACE`], finds its own.
+#[derive(Debug, Default)]
+pub struct Registry(Mutex<HashMap<String, Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    cells: Arc<Cells>,
+    /// When its filter was found to be gone.
+    unused_since: Option<Instant>,
+}
+
+impl Registry {
+    /// The cells of the filter of that name.
+    pub fn open(&self, filter: &str) -> Arc<Cells> {
+        self.lock().entry(filter.to_owned()).or_default().cells.clone()
+    }
+
+    /// Releases the cells of filters that are not among `used`, and have not been for [`GRACE`]. Instances that still
+    /// live keep theirs until they end.
+    pub fn release_unused(&self, used: &[&str], now: Instant) {
+        self.lock().retain(|name, kept| {
+            if used.contains(&name.as_str()) {
+                kept.unused_since = None;
+                return true;
+            }
+            now.saturating_duration_since(*kept.unused_since.get_or_insert(now)) < GRACE
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        // A map whose holder panicked between two operations is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_comes_back_in_time_finds_its_cells_and_one_that_does_not_begins_anew() {
+        let (registry, start) = (Registry::default(), Instant::now());
+        let count = |filter: &str| registry.open(filter).open("n").unwrap().add(1);
+        assert_eq!((count("a"), count("b")), (1, 1));
+        registry.release_unused(&["b"], start);
+        registry.release_unused(&["b"], start + GRACE - Duration::from_secs(1));
+        assert_eq!((count("a"), count("b")), (2, 2));
+        // Back for a moment: the time begins anew.
+        registry.release_unused(&["a", "b"], start + GRACE);
+        registry.release_unused(&["b"], start + GRACE);
+        registry.release_unused(&["b"], start + GRACE + GRACE / 2);
+        assert_eq!(count("a"), 3);
+        registry.release_unused(&["b"], start + 2 * GRACE);
+        assert_eq!((count("a"), count("b")), (1, 3));
+    }
 
     #[test]
     fn the_same_name_is_the_same_number() {

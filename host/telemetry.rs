@@ -10,6 +10,7 @@ mod guest;
 mod host;
 mod label;
 pub(crate) mod process;
+mod reload;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -25,11 +26,12 @@ use http::{HeaderValue, Response, StatusCode};
 use prometheus::TextEncoder;
 
 pub use guest::{GuestMetricError, MAX_FIGURES, MAX_LABELS, MAX_NAME, MAX_TEXT};
-pub use label::{AttemptOutcome, ConnectionEvent, ErrorType, FaultKind, RetryResult};
+pub use label::{AttemptOutcome, ConnectionEvent, ErrorType, FaultKind, ReloadResult, RetryResult};
 pub use worker::{FilterCounters, InFlight, ProviderCounters, Worker};
 
 use family::Family;
 use guest::{GuestMetrics, Kind};
+use reload::Reloads;
 use shard::Shards;
 
 /// The `content-type` of what [`Telemetry::render`] returns.
@@ -42,6 +44,7 @@ const MAX_NAMESPACE: usize = 64;
 pub struct Telemetry {
     namespace: String,
     shards: Shards,
+    reloads: Reloads,
     guests: GuestMetrics,
 }
 
@@ -63,8 +66,20 @@ impl Telemetry {
         Ok(Arc::new(Self {
             namespace: namespace.to_owned(),
             shards: Shards::default(),
+            reloads: Reloads::default(),
             guests: GuestMetrics::new(namespace, host::reserved_names(namespace)),
         }))
+    }
+
+    /// What the names of all metrics begin with.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Counts a reload, and notes whether the manifest on disk is the one that runs.
+    pub fn reload(&self, result: ReloadResult) {
+        self.reloads.count(result);
     }
 
     /// A new shard, for the thread that calls this. What it counts stays in the sums when the worker is gone.
@@ -92,7 +107,7 @@ impl Telemetry {
     /// [`TelemetryError::Encode`] if the encoder refuses a family; none that is made here gives it a reason
     /// to.
     pub fn render(&self) -> Result<String, TelemetryError> {
-        let mut families = host::families(&self.namespace, &self.shards);
+        let mut families = host::families(&self.namespace, &self.shards, &self.reloads);
         families.extend(process::families(Path::new("/")));
         families.extend(self.guests.families());
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();

@@ -6,6 +6,7 @@ use super::counter::CounterSet;
 use super::family::Family;
 use super::label::Label;
 use super::process;
+use super::reload::Reloads;
 use super::shard::{FilterSeries, PhaseSeries, ProviderSeries, Shards};
 
 /// A name without its namespace, and its help text.
@@ -53,7 +54,18 @@ const BY_WORKER: Description =
     Description { name: "worker_connections", help: "Open connections of clients, by worker." };
 const BUILD: Description = Description { name: "build_info", help: "Always 1; the label says what runs." };
 
-const ALL: [&Description; 13] = [
+const RELOADS: Description =
+    Description { name: "config_reloads_total", help: "Reloads of the manifest, by what became of them." };
+const LAST_RELOAD: Description = Description {
+    name: "config_last_reload_successful",
+    help: "1 if the newest manifest is the one that runs, 0 if it was refused.",
+};
+const LAST_SUCCESS: Description = Description {
+    name: "config_last_reload_success_timestamp_seconds",
+    help: "When a manifest was taken for the last time, the one at the start included.",
+};
+
+const ALL: [&Description; 16] = [
     &REQUESTS,
     &DURATIONS,
     &ERRORS,
@@ -67,6 +79,9 @@ const ALL: [&Description; 13] = [
     &DOWNSTREAM,
     &BY_WORKER,
     &BUILD,
+    &RELOADS,
+    &LAST_RELOAD,
+    &LAST_SUCCESS,
 ];
 
 /// Every name in the exposition that is the host's, so that no filter may take it.
@@ -78,8 +93,8 @@ pub(super) fn reserved_names(namespace: &str) -> BTreeSet<String> {
     names
 }
 
-/// The host's families under `namespace`, with what the shards hold now.
-pub(super) fn families(namespace: &str, shards: &Shards) -> Vec<Family> {
+/// The host's families under `namespace`, with what the shards and the reloads' figures hold now.
+pub(super) fn families(namespace: &str, shards: &Shards, reloads: &Reloads) -> Vec<Family> {
     let mut families = provider_families(namespace, &shards.providers());
     families.extend(filter_families(namespace, &shards.filters()));
 
@@ -94,6 +109,7 @@ pub(super) fn families(namespace: &str, shards: &Shards) -> Vec<Family> {
     let mut build = BUILD.gauge(namespace);
     build.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     families.extend([active, downstream, by_worker, build]);
+    families.extend(reload_families(namespace, reloads));
     families
 }
 
@@ -163,4 +179,16 @@ fn filter_families(namespace: &str, filters: &BTreeMap<String, FilterSeries>) ->
         }
     }
     [calls, rejections, faults]
+}
+
+fn reload_families(namespace: &str, reloads: &Reloads) -> [Family; 3] {
+    let mut results = RELOADS.counter(namespace);
+    for (result, count) in reloads.counts() {
+        results.sample(&[("result", result.as_str())], count as f64);
+    }
+    let mut successful = LAST_RELOAD.gauge(namespace);
+    successful.sample(&[], f64::from(u8::from(reloads.last_was_successful())));
+    let mut success = LAST_SUCCESS.gauge(namespace);
+    success.sample(&[], reloads.last_success());
+    [results, successful, success]
 }

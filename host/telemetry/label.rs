@@ -128,4 +128,13 @@ labels! {
         /// It answered `respond` without having made a reply.
         Reply = "reply",
     }
+    /// What became of a reload: the label `result` of `config_reloads_total`.
+    ReloadResult {
+        /// What is new serves.
+        Applied = "applied",
+        /// There was nothing new.
+        Unchanged = "unchanged",
+        /// Something was wrong with it; what served before goes on.
+        Refused = "refused",
+    }
 }

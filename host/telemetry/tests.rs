@@ -32,7 +32,9 @@ fn a_small_scenario_reads_exactly_so() {
     let (_active, _connection) = (worker.active(), worker.connection());
 
     let text = telemetry.render().expect("text");
-    let own: String = text.split_inclusive('\n').filter(|line| !line.contains("process_")).collect();
+    let varies =
+        |line: &str| line.contains("process_") || line.contains("config_last_reload_success_timestamp");
+    let own: String = text.split_inclusive('\n').filter(|line| !varies(line)).collect();
     assert_eq!(own, include_str!("scenario.prom").replace("VERSION", env!("CARGO_PKG_VERSION")));
 }
 
@@ -116,6 +118,26 @@ fn a_reload_goes_on_with_the_same_series() {
     let exposition = Exposition::scrape(&telemetry);
     assert_eq!(exposition.samples["t_requests_total{provider=\"p\",status=\"200\"}"], 3.0);
     assert_eq!(exposition.samples["t_filter_calls_total{filter=\"f\",phase=\"on-request\"}"], 2.0);
+}
+
+#[test]
+fn a_refused_reload_shows_until_another_succeeds() {
+    let telemetry = Telemetry::new("t").expect("a namespace");
+    let figures = || {
+        let samples = Exposition::scrape(&telemetry).samples;
+        let count = |result| samples[&format!("t_config_reloads_total{{result=\"{result}\"}}")];
+        let last = samples["t_config_last_reload_successful"];
+        (last, ["applied", "unchanged", "refused"].map(count))
+    };
+    let success = || Exposition::scrape(&telemetry).samples["t_config_last_reload_success_timestamp_seconds"];
+    let started = success();
+    assert_eq!(figures(), (1.0, [0.0; 3]));
+    telemetry.reload(ReloadResult::Refused);
+    assert_eq!(figures(), (0.0, [0.0, 0.0, 1.0]));
+    assert_eq!(success(), started);
+    telemetry.reload(ReloadResult::Unchanged);
+    assert_eq!(figures(), (1.0, [0.0, 1.0, 1.0]));
+    assert!(success() >= started && started > 1.6e9);
 }
 
 #[test]
