@@ -1,4 +1,4 @@
-//! The administration interface, on an address of its own: what runs, for the people who run it. It is served by the
+//! The administration interface, on an address of its own: what runs, and how to change it, for the people who run it. It is served by the
 //! main thread, so that it answers when every worker is busy.
 
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,18 +15,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::assembly::Assembly;
 use crate::chain::Entry;
 use crate::error::Error;
 use crate::listener::accept_one;
 use crate::manifest::{Component, ErrorFormat, Isolation, Mode, OnError};
+use crate::reload::Reloader;
 use crate::wasm::Host;
 
-/// What there is to tell about.
+/// What there is to tell about, and to do.
 #[derive(Debug)]
 pub struct Admin {
-    /// What runs.
-    pub assembly: Arc<Assembly>,
+    /// What runs, and how to change it.
+    pub reloader: Reloader,
     /// Figures and health.
     pub host: Host,
 }
@@ -38,8 +38,8 @@ pub async fn serve(admin: Arc<Admin>, socket: TcpListener) {
         let admin = admin.clone();
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| {
-                let response = admin.answer(&request);
-                async { Ok::<_, Infallible>(response) }
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(admin.answer(&request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -51,7 +51,7 @@ pub async fn serve(admin: Arc<Admin>, socket: TcpListener) {
 }
 
 impl Admin {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let uri = request.uri();
         let answer = match (request.method(), uri.path()) {
             (&Method::GET, "/chain") => json_response(&self.chain()),
@@ -61,13 +61,30 @@ impl Admin {
                 .health
                 .answer(path, uri.query(), &self.host.pressure)
                 .unwrap_or_else(|| Error::NoRoute.reply().render(ErrorFormat::Problem, "")),
+            (&Method::POST, "/reload") => self.reload().await,
             _ => Error::NoRoute.reply().render(ErrorFormat::Problem, ""),
         };
         answer.map(Full::new)
     }
 
+    /// 200 if the newest manifest runs, 422 if it was refused, 503 if nobody can tell any more.
+    async fn reload(&self) -> Response<Bytes> {
+        let Some(report) = self.reloader.reload().await else {
+            let mut response =
+                json_response(&json!({"result": "refused", "errors": ["the process is ending"]}));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return response;
+        };
+        let mut response = json_response(&json!(&*report));
+        if !report.is_current() {
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        response
+    }
+
     fn chain(&self) -> Value {
-        let filters = self.assembly.manifest.filters.iter().zip(&self.assembly.entries);
+        let running = self.reloader.running();
+        let filters = running.manifest.filters.iter().zip(&running.entries);
         let filters: Vec<_> = filters.map(|(filter, entry)| describe(&filter.component, entry)).collect();
         json!({"filters": filters})
     }

@@ -8,6 +8,7 @@
 mod walk;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
@@ -23,7 +24,7 @@ pub use walk::{Chunk, Flow, Run, Walks};
 pub struct Entry {
     /// Its code.
     pub program: Program,
-    /// What its instances need to know.
+    /// What its instances need to know. Two entries that share it are the same in everything.
     pub filter: Arc<Filter>,
     /// What its failing does to the exchange.
     pub on_error: OnError,
@@ -41,7 +42,7 @@ impl Entry {
 /// The chain on one worker.
 #[derive(Debug)]
 pub struct Chain {
-    links: Vec<Link>,
+    links: Vec<Rc<Link>>,
 }
 
 struct Link {
@@ -57,19 +58,29 @@ impl std::fmt::Debug for Link {
 }
 
 impl Chain {
-    /// The chain, with `counters` for each filter on this worker.
-    pub fn new(entries: &[Entry], counters: impl Fn(&str) -> FilterCounters) -> Self {
-        let link = |entry: &Entry| Link {
-            counters: counters(&entry.filter.name),
-            entry: entry.clone(),
-            live: RefCell::default(),
+    /// The chain, with `counters` for each filter on this worker. What is the same in the chain before it is shared with
+    /// that, live instances and all.
+    pub fn new(
+        entries: &[Entry],
+        counters: impl Fn(&str) -> FilterCounters,
+        previous: Option<&Self>,
+    ) -> Self {
+        let link = |entry: &Entry| {
+            let mut known = previous.into_iter().flat_map(|chain| &chain.links);
+            let same = known.find(|link| Arc::ptr_eq(&link.entry.filter, &entry.filter));
+            same.cloned().unwrap_or_else(|| {
+                let counters = counters(&entry.filter.name);
+                Rc::new(Link { counters, entry: entry.clone(), live: RefCell::default() })
+            })
         };
         Self { links: entries.iter().map(link).collect() }
     }
 
-    /// Makes the instances that exchanges share, so that the first exchange does not wait for them.
-    pub fn warm_up(&self) -> Result<(), Fault> {
-        for link in self.links.iter().filter(|link| link.entry.isolation == Isolation::Worker) {
+    /// Makes the instance of the filter at `index` that exchanges share, so that the first exchange does not wait for it.
+    /// Without effect where there is one, or none is shared.
+    pub fn warm_up(&self, index: usize) -> Result<(), Fault> {
+        let Some(link) = self.links.get(index) else { return Ok(()) };
+        if link.entry.isolation == Isolation::Worker && link.live.borrow().is_none() {
             *link.live.borrow_mut() = Some(Instance::new(&link.entry.program, &link.entry.filter)?);
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 mod check;
 mod inspect;
+mod reload;
 mod run;
 
 use std::io::Write;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::manifest::{self, Manifest};
+use crate::manifest;
 use crate::wasm::{Door, Engine};
 
 /// An HTTP data plane whose policies are WebAssembly components.
@@ -51,6 +52,8 @@ enum Command {
     Run(run::Run),
     /// Check a manifest: parse it, and compile, link and configure its filters; every mistake is shown
     Check(check::Check),
+    /// Have a running Tollgate read its manifest again, and say what has changed or what is wrong
+    Reload(reload::Reload),
     /// Show what a filter is: size, digest, phases, imports, contract version
     Inspect(inspect::Inspect),
     /// Print the JSON Schema of manifests, for editors and tools
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(run) => run.run(&wasm),
         Command::Check(check) => check.run(&wasm),
+        Command::Reload(reload) => reload.run(),
         Command::Inspect(inspect) => inspect.run(&wasm),
         Command::Schema => print(&format!("{:#}\n", manifest::json_schema())),
         Command::Completions { shell } => completions(shell),
@@ -95,18 +99,6 @@ fn print(text: &str) -> Done {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {error}")),
         _ => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// Reads a manifest, with the environment put in.
-fn read_manifest(path: &std::path::Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Manifest, String> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        format!("{name}:{line}: the manifest is not UTF-8 text; save it as UTF-8")
-    })?;
-    manifest::parse(&text, &name, env).map_err(|mistakes| mistakes.to_string())
 }
 
 fn engine(wasm: &Wasm) -> Result<std::sync::Arc<Engine>, String> {

@@ -22,6 +22,7 @@ use crate::body::{BoxError, ResponseBody};
 use crate::io::{Watch, Watched};
 use crate::manifest;
 use crate::proxy;
+use crate::shutdown::Shutdown;
 use crate::worker::Worker;
 
 /// `hyper` reads a head into a buffer of at least this many bytes.
@@ -83,18 +84,23 @@ impl Client {
     }
 }
 
-/// Serves a connection until it ends, stands still for too long, or is asked to go.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, address: IpAddr, listener: Rc<manifest::Listener>) {
+/// Serves a connection until it ends, stands still for too long, or its listener's `drain` asks it to go.
+pub async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    address: IpAddr,
+    listener: Rc<manifest::Listener>,
+    drain: Rc<Shutdown>,
+) {
     let _counted = worker.telemetry.connection();
     let client = Rc::new(Client::new(address, &listener.timeouts));
-    let shutdown = worker.shared.shutdown.clone();
     let served = client.clone();
     // Boxed: `hyper` keeps room for it, and an exchange is many times what an idle connection needs.
     let service = service_fn(move |request| Box::pin(exchange(worker.clone(), served.clone(), request)));
     let io = TokioIo::new(Watched::new(stream, client.watch.clone()));
     let mut connection = std::pin::pin!(builder(&listener.limits).serve_connection(io, service));
     let mut still = std::pin::pin!(Still::new(client));
-    let mut draining = std::pin::pin!(shutdown.draining());
+    let mut draining = std::pin::pin!(drain.draining());
     let mut asked = false;
     loop {
         tokio::select! {

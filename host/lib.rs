@@ -15,8 +15,9 @@
 //!                                                       on-response-chunk            conclusion: on-complete, always
 //! ```
 //!
-//! Dependencies point down: `main` → `cli` → `worker` → `connection` → `proxy` → {`chain`, `attempt` → `upstream`} →
-//! `wasm`. The manifest is read at start (`manifest`, `assembly`), never on a request's path.
+//! Dependencies point down: `main` → `cli` → `reload` → `worker` → `connection` → `proxy` → {`chain`, `attempt` →
+//! `upstream`} → `wasm`. The manifest is read at start and at a reload (`source`, `manifest`, `assembly`), never on a
+//! request's path.
 //!
 //! Where building taught better than the first drawing:
 //!
@@ -39,6 +40,7 @@ pub mod connection;
 pub mod demo;
 pub mod error;
 pub mod exchange;
+pub mod file;
 pub mod headers;
 pub mod health;
 pub mod io;
@@ -49,9 +51,11 @@ pub mod manifest;
 pub mod phase;
 pub mod pressure;
 pub mod proxy;
+pub mod reload;
 pub mod reply;
 pub mod route;
 pub mod shutdown;
+pub mod source;
 pub mod state;
 pub mod telemetry;
 pub mod upstream;

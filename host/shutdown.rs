@@ -1,4 +1,4 @@
-//! The end of the process, in order: no new connections, what is under way is brought to its end, and what has not
+//! Signals, and the end of the process, in order: no new connections, what is under way is brought to its end, and what has not
 //! ended in time is cut, and counted.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +39,11 @@ impl Shutdown {
         self.advance(Stage::Cut);
     }
 
+    /// True once the shutdown has begun.
+    pub fn is_draining(&self) -> bool {
+        *self.stage.borrow() >= Stage::Draining
+    }
+
     /// Ready once the shutdown has begun.
     pub async fn draining(&self) {
         self.reach(Stage::Draining).await;
@@ -69,7 +74,16 @@ impl Shutdown {
     }
 }
 
-/// The signals that end the process.
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// SIGTERM and SIGINT: an orderly end.
+    End,
+    /// SIGHUP: another look at the manifest.
+    Reload,
+}
+
+/// The signals that the process listens to.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -85,22 +99,18 @@ impl Signals {
         Ok(Self { terminate: terminate?, interrupt: interrupt?, hangup: hangup? })
     }
 
-    /// Ready at the next that ends the process. SIGHUP does not: a terminal that closes, or somebody who expects a
-    /// reload, must not cut traffic.
-    pub async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: this version does not reload; restart to apply a changed manifest");
-                }
-            }
+    /// Ready at the next signal.
+    pub async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.hangup.recv() => Wish::Reload,
         }
     }
 
-    /// Ready when what drains must be cut: the time is over, or a second signal has come.
+    /// Ready when what drains must be cut: the time is over, or a second signal to end has come.
     pub async fn patience(&mut self, limit: Duration) {
-        drop(tokio::time::timeout(limit, self.next()).await);
+        let asked_again = async { while self.next().await != Wish::End {} };
+        drop(tokio::time::timeout(limit, asked_again).await);
     }
 }

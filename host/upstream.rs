@@ -72,9 +72,14 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream as the manifest has it, without a connection yet.
-    pub fn new(manifest: &manifest::Upstream, counters: ProviderCounters) -> Self {
-        let endpoints = manifest.endpoints.iter().map(|e| Rc::new(Endpoint::new(e, &manifest.pool)));
+    /// An upstream as the manifest has it. Endpoints that `previous` has, too, keep their connections and what is known
+    /// of them; others begin without.
+    pub fn new(manifest: &manifest::Upstream, counters: ProviderCounters, previous: Option<&Self>) -> Self {
+        let endpoints = manifest.endpoints.iter().map(|endpoint| {
+            let mut known = previous.into_iter().flat_map(|upstream| &upstream.endpoints);
+            let same = known.find(|known| known.is(endpoint, &manifest.pool));
+            same.cloned().unwrap_or_else(|| Rc::new(Endpoint::new(endpoint, &manifest.pool)))
+        });
         Self {
             name: manifest.name.clone(),
             timeouts: manifest.timeouts,

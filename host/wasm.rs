@@ -56,7 +56,7 @@ pub use bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
 pub use fault::Fault;
 pub use guest::{Filter, Host};
 pub use instance::Instance;
-pub use program::{Door, Import, LoadError, Program};
+pub use program::{Door, Import, LoadError, Program, digest};
 
 /// Compiles filters, and makes their time limits tick.
 pub struct Engine {

@@ -1,6 +1,9 @@
 //! A worker: one thread, one runtime, its sockets, its chain, its connections to upstreams. Nothing on a request's way
 //! is shared with another worker.
 
+mod change;
+mod sockets;
+
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,8 +12,9 @@ use std::time::Duration;
 
 use http::Method;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
 
-use crate::assembly::Assembly;
+use crate::assembly::{Assembly, Problem, Refusal};
 use crate::attempt::RetryBudget;
 use crate::chain::{Chain, Walks};
 use crate::exchange::Names;
@@ -21,7 +25,11 @@ use crate::route;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, ProviderCounters};
 use crate::upstream::Upstream;
-use crate::wasm::{Fault, Host};
+use crate::wasm::Host;
+
+pub use change::{Change, Socket};
+use change::{Listeners, Ready};
+pub use sockets::bind_each;
 
 /// How often idle connections are looked through, and how late timers are is measured.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -51,6 +59,7 @@ pub struct Worker {
     /// The budget for retries.
     pub budget: RetryBudget,
     setup: RefCell<Rc<Setup>>,
+    listeners: Listeners,
 }
 
 /// What the manifest makes of a worker: routes, chain, upstreams. An exchange ends on the setup that it began with.
@@ -97,36 +106,42 @@ pub struct Proxied {
 }
 
 impl Worker {
-    /// Runs a worker on this thread, until the shutdown is over. `bound` is what it has of the
-    /// manifest's listeners, in their order; `ready` is called when it is about to accept.
+    /// Runs a worker on this thread, until the shutdown is over. `bound` are its shares of the manifest's
+    /// listeners, in their order; `ready` is called when it is about to accept. Then it takes over what comes by `changes`.
     pub fn run(
         shared: Arc<Shared>,
-        assembly: &Assembly,
+        assembly: Arc<Assembly>,
         bound: Vec<listener::Bound>,
+        changes: mpsc::UnboundedReceiver<Change>,
         ready: impl FnOnce(),
     ) -> Result<(), WorkerError> {
         let mut runtime = Builder::new_current_thread();
         // Tasks of one thread, without the second queue and the second wake-up that a `LocalSet` has.
         let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async {
-            let worker = Rc::new(Self::new(shared, assembly)?);
-            let accepting = listener::accept_on(&worker, &assembly.manifest.listeners, bound)?;
+            let worker = Rc::new(Self::new(shared, &assembly).await?);
+            let sockets = bound.into_iter().map(|bound| Ready::new(Socket::New(bound)));
+            let sockets = sockets.collect::<std::io::Result<_>>()?;
+            worker.listeners.change(&worker, &assembly.manifest.listeners, sockets);
+            drop(assembly);
             tokio::task::spawn_local(housekeeping(Rc::downgrade(&worker)));
+            tokio::task::spawn_local(change::take_over_all(worker.clone(), changes));
             ready();
-            accepting.until_drained(&worker.shared.shutdown).await;
+            worker.listeners.until_drained(&worker.shared.shutdown).await;
             Ok(())
         })
     }
 
-    fn new(shared: Arc<Shared>, assembly: &Assembly) -> Result<Self, WorkerError> {
+    async fn new(shared: Arc<Shared>, assembly: &Assembly) -> Result<Self, WorkerError> {
         let telemetry = shared.host.telemetry.worker();
-        let setup = Setup::new(assembly, &telemetry)?;
+        let setup = Setup::new(assembly, &telemetry, None).await?;
         Ok(Self {
             unrouted: telemetry.provider("unrouted"),
             budget: shared.budget.clone(),
             telemetry,
             shared,
             setup: RefCell::new(Rc::new(setup)),
+            listeners: Listeners::default(),
         })
     }
 
@@ -137,11 +152,36 @@ impl Worker {
 }
 
 impl Setup {
-    fn new(assembly: &Assembly, telemetry: &telemetry::Worker) -> Result<Self, WorkerError> {
+    /// A setup that is ready to serve. What is the same in `previous` is shared with it: filters' live instances, and
+    /// connections to endpoints.
+    async fn new(
+        assembly: &Assembly,
+        telemetry: &telemetry::Worker,
+        previous: Option<&Self>,
+    ) -> Result<Self, WorkerError> {
+        let previous_chain = previous.map(|setup| &*setup.chain);
+        let chain = Chain::new(&assembly.entries, |filter| telemetry.filter(filter), previous_chain);
+        for (index, entry) in assembly.entries.iter().enumerate() {
+            let unstartable = |fault| Problem::Unstartable(fault).of(&entry.filter.name);
+            chain.warm_up(index).map_err(unstartable)?;
+            // Exchanges go on meanwhile.
+            tokio::task::yield_now().await;
+        }
+        Ok(Self::with_chain(assembly, telemetry, previous, Rc::new(chain)))
+    }
+
+    fn with_chain(
+        assembly: &Assembly,
+        telemetry: &telemetry::Worker,
+        previous: Option<&Self>,
+        chain: Rc<Chain>,
+    ) -> Self {
         let manifest = &assembly.manifest;
-        let chain = Rc::new(Chain::new(&assembly.entries, |filter| telemetry.filter(filter)));
-        chain.warm_up()?;
-        let upstream = |u: &manifest::Upstream| Rc::new(Upstream::new(u, telemetry.provider(&u.provider)));
+        let upstream = |upstream: &manifest::Upstream| {
+            let mut known = previous.into_iter().flat_map(|setup| &setup.upstreams);
+            let previous = known.find(|known| known.name == upstream.name).map(|known| &**known);
+            Rc::new(Upstream::new(upstream, telemetry.provider(&upstream.provider), previous))
+        };
         let upstreams: Vec<_> = manifest.upstreams.iter().map(upstream).collect();
         let destination = |route: &manifest::Route| match &route.target {
             Target::Metrics => Some(Destination::Metrics),
@@ -167,7 +207,7 @@ impl Setup {
         };
         let routes = manifest.routes.iter();
         let routes = routes.filter_map(|route| Some((route.matcher.clone(), destination(route)?))).collect();
-        Ok(Self { chain, log_requests: manifest.telemetry.log.requests, routes, upstreams })
+        Self { chain, log_requests: manifest.telemetry.log.requests, routes, upstreams }
     }
 
     /// Where a request leads.
@@ -189,7 +229,7 @@ pub enum WorkerError {
     /// The system gave no runtime, or no socket.
     Io(std::io::Error),
     /// A filter could not be started.
-    Filter(Fault),
+    Filter(Refusal),
 }
 
 impl From<std::io::Error> for WorkerError {
@@ -198,9 +238,9 @@ impl From<std::io::Error> for WorkerError {
     }
 }
 
-impl From<Fault> for WorkerError {
-    fn from(fault: Fault) -> Self {
-        Self::Filter(fault)
+impl From<Refusal> for WorkerError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Filter(refusal)
     }
 }
 
@@ -208,7 +248,7 @@ impl std::fmt::Display for WorkerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Filter(fault) => fault.fmt(f),
+            Self::Filter(refusal) => refusal.fmt(f),
         }
     }
 }

@@ -214,7 +214,7 @@ fn a_manifest_that_cannot_be_read_is_told_with_its_name() {
     for command in [&["check"][..], &["run", "--manifest"]] {
         for (path, message) in [
             ("/no/such/manifest.yaml", "No such file"),
-            ("/", "Is a directory"),
+            ("/", "is no plain file"),
             (not_text.path(), ":2: the manifest is not UTF-8"),
         ] {
             let ended = run(&[command, &[path]].concat());

@@ -29,6 +29,7 @@ mod misbehaviour;
 mod mutations;
 mod peers;
 mod pool;
+mod reload;
 mod shutdown;
 mod smoke;
 mod smuggling;

@@ -10,10 +10,15 @@ use crate::telemetry::Telemetry;
 /// The budget that all workers share.
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
-    percent: u64,
-    min: u64,
+    limits: Arc<Limits>,
     telemetry: Arc<Telemetry>,
     retrying: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Limits {
+    percent: AtomicU64,
+    min: AtomicU64,
 }
 
 /// The right to one retry; it ends when the attempt has.
@@ -23,14 +28,23 @@ pub(super) struct Permit(Arc<AtomicU64>);
 impl RetryBudget {
     /// `percent` of the active exchanges, and `min` in any case.
     pub fn new(manifest: &manifest::RetryBudget, telemetry: Arc<Telemetry>) -> Self {
-        let (percent, min) = (manifest.percent.into(), manifest.min.into());
-        Self { percent, min, telemetry, retrying: Arc::default() }
+        let limits = Limits { percent: AtomicU64::default(), min: AtomicU64::default() };
+        let budget = Self { limits: Arc::new(limits), telemetry, retrying: Arc::default() };
+        budget.set(manifest);
+        budget
+    }
+
+    /// Changes the share and the minimum. Retries under way still count.
+    pub fn set(&self, manifest: &manifest::RetryBudget) {
+        self.limits.percent.store(manifest.percent.into(), Ordering::Relaxed);
+        self.limits.min.store(manifest.min.into(), Ordering::Relaxed);
     }
 
     /// The right to one more retry, if there is one to give.
     pub(super) fn permit(&self) -> Option<Permit> {
-        let share = self.telemetry.active().saturating_mul(self.percent) / 100;
-        let limit = share.max(self.min);
+        let percent = self.limits.percent.load(Ordering::Relaxed);
+        let share = self.telemetry.active().saturating_mul(percent) / 100;
+        let limit = share.max(self.limits.min.load(Ordering::Relaxed));
         let counted =
             self.retrying.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1));
         counted.ok().map(|_| Permit(self.retrying.clone()))
@@ -61,5 +75,8 @@ mod tests {
         assert!(budget.permit().is_none());
         drop(held);
         assert!(budget.permit().is_some());
+        let _one = budget.permit();
+        budget.set(&manifest::RetryBudget { percent: 0, min: 1 });
+        assert!(budget.permit().is_none(), "what is under way counts after a change");
     }
 }

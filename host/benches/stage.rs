@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, header, request};
-use tollgate::assembly::Assembly;
+use tollgate::assembly::{Assembler, Trial};
 use tollgate::body::BufferedBody;
 use tollgate::chain::{Chain, Entry, Run, Walks};
 use tollgate::exchange::{Exchange, Names};
@@ -42,7 +42,8 @@ impl Cast {
         let pressure = Pressure::new(telemetry.clone(), Path::new("/"));
         pressure.sample();
         let host = Host { telemetry: telemetry.clone(), pressure, health: Arc::new(Board::default()) };
-        let assembly = Assembly::new(manifest, &engine(door), &host).unwrap_or_else(|refusals| {
+        let assembled = Assembler::new(engine(door), host).assemble(manifest, None, Trial::Start);
+        let assembly = assembled.unwrap_or_else(|refusals| {
             panic!("{}", refusals.iter().map(ToString::to_string).collect::<String>())
         });
         let names = assembly.manifest.filters.iter().map(|filter| filter.name.clone()).collect();
@@ -52,8 +53,8 @@ impl Cast {
     /// The chain on one more worker: this thread.
     pub(crate) fn stage(&self) -> Stage {
         let worker = self.telemetry.worker();
-        let chain = Chain::new(&self.entries, |name| worker.filter(name));
-        chain.warm_up().expect("instances");
+        let chain = Chain::new(&self.entries, |name| worker.filter(name), None);
+        (0..self.entries.len()).for_each(|index| chain.warm_up(index).expect("instances"));
         Stage {
             filters: self.names.clone(),
             chain: Rc::new(chain),

@@ -238,7 +238,7 @@ impl Drop for Run {
 }
 
 fn links<'a>(chain: &'a Chain, filters: &'a [usize]) -> impl Iterator<Item = &'a Link> {
-    filters.iter().filter_map(|index| chain.links.get(*index))
+    filters.iter().filter_map(|index| chain.links.get(*index).map(|link| &**link))
 }
 
 /// `respond` without a reply is a fault of the filter: there would be nothing to send.

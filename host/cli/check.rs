@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Done, Wasm, engine, print, read_manifest};
-use crate::assembly::{Assembly, Refusal};
+use super::{Done, Wasm, engine, print};
+use crate::assembly::{Assembler, Refusal, Trial};
 use crate::health::Board;
 use crate::pressure::Pressure;
+use crate::source::read_manifest;
 use crate::telemetry::Telemetry;
 use crate::wasm::Host;
 
@@ -23,10 +24,10 @@ impl Check {
     pub(super) fn run(self, wasm: &Wasm) -> Done {
         // A filter that panics while it is configured says why in the log.
         crate::logs::to_stderr();
-        let manifest = read_manifest(&self.file, &|name| std::env::var(name).ok())?;
+        let manifest = read_manifest(&self.file)?;
         let host = host(&manifest.telemetry.namespace)?;
-        let assembly =
-            Assembly::new(manifest, &*engine(wasm)?, &host).map_err(|all| list(&all, &self.file))?;
+        let assembled = Assembler::new(engine(wasm)?, host).assemble(manifest, None, Trial::Start);
+        let assembly = assembled.map_err(|all| list(&all, &self.file))?;
         let (filters, routes) = (assembly.entries.len(), assembly.manifest.routes.len());
         print(&format!("{}: good, with {filters} filters and {routes} routes\n", self.file.display()))?;
         Ok(ExitCode::SUCCESS)

@@ -8,20 +8,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
 use super::check::{host, list};
-use super::{Done, Wasm, engine, read_manifest};
+use super::{Done, Wasm, engine};
 use crate::admin::{self, Admin};
-use crate::assembly::Assembly;
+use crate::assembly::{Assembler, Trial};
 use crate::attempt::RetryBudget;
 use crate::demo::Demo;
 use crate::health::Life;
 use crate::listener::Bound;
 use crate::logs;
 use crate::manifest::{self, Manifest};
-use crate::shutdown::{Shutdown, Signals};
-use crate::worker::{self, Shared, Worker, WorkerError};
+use crate::reload::{Reloader, Site};
+use crate::shutdown::{Shutdown, Signals, Wish};
+use crate::source::Source;
+use crate::worker::{self, Change, Shared, Worker, WorkerError};
 
 /// With nothing else given, this serves the embedded default on 127.0.0.1:8081: five filters, in front of a demo
 /// upstream that answers like the OpenAI and Anthropic APIs and fails when a request's headers tell it to.
@@ -41,24 +44,23 @@ pub(super) struct Run {
     workers: Option<std::num::NonZeroUsize>,
 }
 
-/// The name that mistakes in the embedded default are reported under.
-const EMBEDDED: &str = "(embedded default)";
-
 impl Run {
     pub(super) fn run(self, wasm: &Wasm) -> Done {
         let demo = self.start_demo()?;
-        let manifest = self.manifest(demo.as_ref())?;
-        let name = self.manifest.clone().unwrap_or_else(|| EMBEDDED.into());
+        let source = self.source(demo.as_ref())?;
+        let manifest = source.read()?;
         let _logs = logs::start(&manifest.telemetry.log);
         let engine = engine(wasm)?;
         let host = host(&manifest.telemetry.namespace)?;
         let _sampling = host.pressure.keep_sampling().map_err(|error| error.to_string())?;
         tracing::info!(filters = manifest.filters.len(), "loading filters");
-        let assembly = Assembly::new(manifest, &engine, &host).map_err(|all| list(&all, &name))?;
+        let assembler = Assembler::new(engine, host.clone());
+        let assembled = assembler.assemble(manifest, None, Trial::Start);
+        let started = Arc::new(assembled.map_err(|all| list(&all, source.name()))?);
         let workers = self.workers.map_or_else(cores, usize::from);
-        let budget = RetryBudget::new(&assembly.manifest.retry_budget, host.telemetry.clone());
+        let budget = RetryBudget::new(&started.manifest.retry_budget, host.telemetry.clone());
         let shared = Arc::new(Shared { host, shutdown: Arc::default(), budget, workers });
-        serve(&shared, assembly, demo)
+        serve(Site { source, assembler, started, shared, workers: Vec::new() }, demo)
     }
 
     /// Without a manifest and an upstream there is nothing to be in front of: the demo takes its place.
@@ -73,29 +75,17 @@ impl Run {
         demo.map(Some).map_err(|error| format!("the demo upstream cannot start: {error}"))
     }
 
-    /// The manifest, with what the arguments override.
-    fn manifest(&self, demo: Option<&Demo>) -> Result<Manifest, String> {
-        let given = self.upstream.as_deref().map(manifest::Endpoint::parse).transpose();
-        let given = given.map_err(|why| format!("--upstream: {why}"))?;
-        let upstream = demo.map(|demo| format!("http://{}", demo.address)).or_else(|| self.upstream.clone());
-        let embedded = |name: &str| match (name, &upstream) {
-            ("TOLLGATE_UPSTREAM", Some(url)) => Some(url.clone()),
-            _ => std::env::var(name).ok(),
-        };
-        let mut manifest = match &self.manifest {
-            Some(path) => read_manifest(path, &|name| std::env::var(name).ok())?,
-            None => manifest::parse(manifest::DEFAULT, EMBEDDED, &embedded)
-                .map_err(|mistakes| mistakes.to_string())?,
-        };
-        if let Some(endpoint) = given {
-            let first = manifest.upstreams.first_mut();
-            first.ok_or("--upstream: the manifest has no upstream whose place it could take")?.endpoints =
-                vec![endpoint];
-        }
-        if let (Some(address), Some(first)) = (self.listen, manifest.listeners.first_mut()) {
-            first.address = address;
-        }
-        Ok(manifest)
+    /// Where the manifest comes from, and what the arguments put in its place.
+    fn source(&self, demo: Option<&Demo>) -> Result<Source, String> {
+        let upstream = self.upstream.as_deref().map(manifest::Endpoint::parse).transpose();
+        Ok(Source {
+            path: self.manifest.clone(),
+            default_upstream: demo
+                .map(|demo| format!("http://{}", demo.address))
+                .or_else(|| self.upstream.clone()),
+            listen: self.listen,
+            upstream: upstream.map_err(|why| format!("--upstream: {why}"))?,
+        })
     }
 }
 
@@ -104,37 +94,28 @@ fn cores() -> usize {
 }
 
 /// Starts the workers, and waits for the end.
-fn serve(shared: &Arc<Shared>, assembly: Assembly, demo: Option<Demo>) -> Done {
+fn serve(mut site: Site, demo: Option<Demo>) -> Done {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the system gives no runtime: {error}"))?;
     let local = LocalSet::new();
     // Before anything else: a signal that comes while workers start must not kill them half-way.
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(|error| error.to_string())?;
-    let assembly = Arc::new(assembly);
-    let sockets = bind_all(&assembly.manifest, shared.workers)?;
+    let shared = site.shared.clone();
+    let sockets = bind_all(&site.started.manifest, shared.workers)?;
     let addresses = addresses(&sockets);
-    let (ready, started) = mpsc::channel();
-    let threads: Vec<_> = sockets
-        .into_iter()
-        .enumerate()
-        .map(|(number, bound)| start_worker(number, shared, &assembly, bound, ready.clone()))
-        .collect::<Result<_, String>>()?;
-    drop(ready);
-    // A worker that cannot start drops its end of the channel without a word; it says why when it is joined.
-    if started.iter().take(shared.workers).count() < shared.workers {
+    let (threads, ready) = start_workers(&mut site, sockets)?;
+    if !ready {
         shared.shutdown.cut_now();
         return finish(threads, &shared.shutdown);
     }
     shared.host.health.set_life(Life::Serving);
     announce(&addresses, shared.workers, demo.as_ref());
-    let patience = assembly.manifest.shutdown_timeout;
+    let admin = site.started.manifest.admin.clone();
+    let reloader = Reloader::start(site).map_err(|error| format!("the system gives no thread: {error}"))?;
     local.block_on(&runtime, async {
-        administer(shared, &assembly)?;
-        tokio::select! {
-            () = signals.next() => {}
-            // None of them should; what ended it comes to light when it is joined.
-            () = any_ended(&threads) => {}
-        }
+        administer(admin, &reloader, &shared)?;
+        until_the_end(&mut signals, &threads, &reloader).await;
+        let patience = reloader.running().manifest.shutdown_timeout;
         tracing::info!("shutting down; exchanges under way have {patience:?} to end");
         shared.host.health.set_life(Life::Draining);
         shared.shutdown.begin();
@@ -147,63 +128,79 @@ fn serve(shared: &Arc<Shared>, assembly: Assembly, demo: Option<Demo>) -> Done {
     finish(threads, &shared.shutdown)
 }
 
+/// Reloads when a signal asks for it, until one asks for the end.
+async fn until_the_end(signals: &mut Signals, threads: &[WorkerThread], reloader: &Reloader) {
+    let mut ended = std::pin::pin!(any_ended(threads));
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Reload => reloader.ask(),
+                Wish::End => return,
+            },
+            // None of them should; what ended it comes to light when it is joined.
+            () = &mut ended => return,
+        }
+    }
+}
+
 /// Begins to serve the administration interface, if the manifest wants one.
-fn administer(shared: &Arc<Shared>, assembly: &Arc<Assembly>) -> Result<(), String> {
-    let Some(admin) = &assembly.manifest.admin else { return Ok(()) };
+fn administer(admin: Option<manifest::Admin>, reloader: &Reloader, shared: &Shared) -> Result<(), String> {
+    let Some(admin) = admin else { return Ok(()) };
     let failed = |error: std::io::Error| format!("cannot listen on {} (admin): {error}", admin.address);
     let socket = worker::probe(admin.address).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     let socket = tokio::net::TcpListener::from_std(socket).map_err(failed)?;
     tracing::info!(admin = %address, "administration on http://{address}");
-    let admin = Admin { assembly: assembly.clone(), host: shared.host.clone() };
+    let admin = Admin { reloader: reloader.clone(), host: shared.host.clone() };
     tokio::task::spawn_local(admin::serve(Arc::new(admin), socket));
     Ok(())
 }
 
 type WorkerThread = JoinHandle<Result<(), WorkerError>>;
 
+/// Starts a worker for each set of shares, and puts the ways to them into the site. Also returns whether all could
+/// start.
+fn start_workers(site: &mut Site, sockets: Vec<Vec<Bound>>) -> Result<(Vec<WorkerThread>, bool), String> {
+    let (ready, started) = mpsc::channel();
+    let mut threads = Vec::new();
+    for (number, bound) in sockets.into_iter().enumerate() {
+        let (way, changes) = unbounded_channel();
+        threads.push(start_worker(number, site, bound, changes, ready.clone())?);
+        site.workers.push(way);
+    }
+    drop(ready);
+    // A worker that cannot start drops its end of the channel without a word; it says why when it is joined.
+    let all = started.iter().take(threads.len()).count() == threads.len();
+    Ok((threads, all))
+}
+
 fn start_worker(
     number: usize,
-    shared: &Arc<Shared>,
-    assembly: &Arc<Assembly>,
+    site: &Site,
     bound: Vec<Bound>,
+    changes: UnboundedReceiver<Change>,
     ready: mpsc::Sender<()>,
 ) -> Result<WorkerThread, String> {
-    let (shared, assembly) = (shared.clone(), assembly.clone());
+    let (shared, assembly) = (site.shared.clone(), site.started.clone());
     let run = move || {
-        Worker::run(shared, &assembly, bound, move || {
+        let ready = move || {
             // The main thread waits for this, unless it is ending anyway.
             let _ = ready.send(());
-        })
+        };
+        Worker::run(shared, assembly, bound, changes, ready)
     };
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(run);
     thread.map_err(|error| format!("the system gives no thread: {error}"))
 }
 
-/// For each worker, a socket for each listener. A first one, alone, makes sure that the address is free: with
-/// `SO_REUSEPORT`, a second Tollgate would else take half of the first one's connections.
+/// For each worker, its share of each listener.
 fn bind_all(manifest: &Manifest, workers: usize) -> Result<Vec<Vec<Bound>>, String> {
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &manifest.listeners {
-        let address = listener.address;
-        if address.port() != 0 {
-            drop(worker::probe(address).map_err(|error| unbound(address, &error))?);
-        }
-        let bound = Bound::all(listener, workers).map_err(|error| unbound(address, &error))?;
+        let bound = Bound::all(listener, workers)?;
         sockets.iter_mut().zip(bound).for_each(|(of_worker, bound)| of_worker.push(bound));
     }
     Ok(sockets)
-}
-
-fn unbound(address: SocketAddr, error: &std::io::Error) -> String {
-    let help = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "; something listens there already: choose another port, for example with --listen"
-        }
-        std::io::ErrorKind::PermissionDenied => "; ports below 1024 are for the privileged",
-        _ => "",
-    };
-    format!("cannot listen on {address}: {error}{help}")
 }
 
 fn addresses(sockets: &[Vec<Bound>]) -> Vec<SocketAddr> {

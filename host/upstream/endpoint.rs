@@ -22,10 +22,19 @@ pub(super) struct Endpoint {
     limits: Pool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Target {
     Address(SocketAddr),
     Name(String, u16),
+}
+
+impl Target {
+    fn of(endpoint: &manifest::Endpoint) -> Self {
+        match endpoint.host.parse::<IpAddr>() {
+            Ok(ip) => Self::Address(SocketAddr::new(ip, endpoint.port)),
+            Err(_) => Self::Name(endpoint.host.clone(), endpoint.port),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -36,17 +45,17 @@ struct Idle {
 
 impl Endpoint {
     pub(super) fn new(endpoint: &manifest::Endpoint, limits: &Pool) -> Self {
-        let (target, authority) = match endpoint.host.parse::<IpAddr>() {
-            Ok(ip) => {
-                let address = SocketAddr::new(ip, endpoint.port);
-                (Target::Address(address), address.to_string())
-            }
-            Err(_) => {
-                let authority = format!("{}:{}", endpoint.host, endpoint.port);
-                (Target::Name(endpoint.host.clone(), endpoint.port), authority)
-            }
+        let target = Target::of(endpoint);
+        let authority = match &target {
+            Target::Address(address) => address.to_string(),
+            Target::Name(name, port) => format!("{name}:{port}"),
         };
         Self { authority, active: Cell::new(0), target, idle: RefCell::default(), limits: *limits }
+    }
+
+    /// True if the manifest means this one.
+    pub(super) fn is(&self, endpoint: &manifest::Endpoint, limits: &Pool) -> bool {
+        self.target == Target::of(endpoint) && self.limits == *limits
     }
 
     /// A new connection. Names are resolved each time, by the system; every address is tried in turn.

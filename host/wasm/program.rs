@@ -112,8 +112,8 @@ pub struct Program {
     /// True if it wants to be configured.
     pub has_lifecycle: bool,
     linked: Linked,
-    /// What instances have opened from the beginning, if they are configured already.
-    configured: Option<Handles>,
+    /// What instances are made from instead, if they are to be configured from the beginning.
+    configured: Option<Configured>,
 }
 
 /// The code, behind one of the doors.
@@ -121,6 +121,13 @@ pub struct Program {
 enum Linked {
     Direct(direct::Linked),
     Component(layer::Linked),
+}
+
+/// The code as it is once it has been configured for one filter.
+#[derive(Clone)]
+struct Configured {
+    linked: direct::Linked,
+    opened: Handles,
 }
 
 /// How the host and a filter talk to each other. The contract is the same.
@@ -177,7 +184,7 @@ impl Program {
             (None, Some(_)) => Linked::Component(Typed::new(engine, &linkers.component, &component)?.linked),
         };
         let has_lifecycle = exported.iter().any(|export| export.phase == Phase::Configure);
-        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest(bytes);
         Ok(Self { digest, size: bytes.len(), imports, phases, has_lifecycle, linked, configured: None })
     }
 
@@ -203,16 +210,22 @@ impl Program {
     ) -> Result<Option<Self>, Fault> {
         let (Linked::Direct(linked), Some(linker)) = (&self.linked, &linkers.direct) else { return Ok(None) };
         let Ok(instrumented) = linked.instrumented(engine, linker) else { return Ok(None) };
-        let instrumented = Self { linked: Linked::Direct(instrumented), ..self.clone() };
+        let instrumented = Self { linked: Linked::Direct(instrumented), ..self.unconfigured() };
         let mut instance = Instance::new(&instrumented, filter)?;
         let image = instance.image(|store, core| linked.image(engine, linker, store, core));
-        let Ok((image, configured)) = image else { return Ok(None) };
-        Ok(Some(Self { linked: Linked::Direct(image), configured: Some(configured), ..self.clone() }))
+        let Ok((linked, opened)) = image else { return Ok(None) };
+        Ok(Some(Self { configured: Some(Configured { linked, opened }), ..self.clone() }))
+    }
+
+    /// The program as it was loaded, for any filter.
+    #[must_use]
+    pub fn unconfigured(&self) -> Self {
+        Self { configured: None, ..self.clone() }
     }
 
     /// What instances have opened from the beginning; none if they have to be configured.
     pub(super) fn configured(&self) -> Option<&Handles> {
-        self.configured.as_ref()
+        self.configured.as_ref().map(|configured| &configured.opened)
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {
@@ -223,9 +236,10 @@ impl Program {
     }
 
     pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Box<dyn Phases>> {
-        match &self.linked {
-            Linked::Direct(linked) => linked.instantiate(store, self.configured.is_some()),
-            Linked::Component(linked) => linked.instantiate(store),
+        match (&self.configured, &self.linked) {
+            (Some(configured), _) => configured.linked.instantiate(store, true),
+            (None, Linked::Direct(linked)) => linked.instantiate(store, false),
+            (None, Linked::Component(linked)) => linked.instantiate(store),
         }
     }
 }
@@ -257,6 +271,11 @@ impl Typed {
 
 fn compile<T>(compiled: wasmtime::Result<T>) -> Result<T, LoadError> {
     compiled.map_err(|error| LoadError::Invalid(one_line(&error)))
+}
+
+/// SHA-256 of a filter's bytes, in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Debug for Program {

@@ -48,7 +48,7 @@ impl Tollgate {
     pub fn start_with(manifest: &str, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         let directory = directory();
         let file = directory.join("manifest.yaml");
-        std::fs::write(&file, manifest.replace("LISTENER", "address: 127.0.0.1:0")).unwrap();
+        std::fs::write(&file, expand(manifest)).unwrap();
         let mut command = command();
         command.arg("run").arg("--manifest").arg(&file).args(arguments);
         prepare(&mut command);
@@ -104,6 +104,32 @@ impl Tollgate {
     /// A POST of JSON on a connection of its own.
     pub fn post(&self, path: &str, json: &str) -> Message {
         self.client().post(path, "", json)
+    }
+
+    /// The file of its manifest.
+    pub fn manifest(&self) -> PathBuf {
+        self.directory.join("manifest.yaml")
+    }
+
+    /// Puts another manifest in the place of its own, whole, as editors and deployments do. `LISTENER` becomes the same
+    /// as at the start.
+    pub fn replace_manifest(&self, text: &str) {
+        let next = self.directory.join("manifest.next");
+        std::fs::write(&next, expand(text)).unwrap();
+        std::fs::rename(next, self.manifest()).unwrap();
+    }
+
+    /// The address of its administration interface, once that is there.
+    pub fn admin(&self) -> SocketAddr {
+        let event = self.event("administration on");
+        event["admin"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The first line of the log that has this in it, once it is there.
+    pub fn event(&self, words: &str) -> serde_json::Value {
+        let find = || self.output().into_iter().find(|line| line.contains(words));
+        eventually(&format!("{words:?} is logged"), || find().is_some());
+        serde_json::from_str(&find().unwrap()).expect("a line of the log")
     }
 
     /// The lines of its log so far.
@@ -168,6 +194,10 @@ impl Drop for Tollgate {
             eprintln!("Tollgate's log:\n{}\n{}", last.join("\n"), self.errors());
         }
     }
+}
+
+fn expand(manifest: &str) -> String {
+    manifest.replace("LISTENER", "address: 127.0.0.1:0")
 }
 
 /// The binary, with compiled filters kept between tests, and none of this environment's own settings.
