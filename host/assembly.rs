@@ -25,7 +25,7 @@ mod builtin {
 }
 
 /// A filter's file may not be larger than this, in bytes.
-const MAX_FILE: u64 = 64 << 20;
+pub const MAX_FILE: u64 = 64 << 20;
 
 /// What workers are made from.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ pub struct Assembly {
     pub manifest: Manifest,
     /// The chain, in order.
     pub entries: Vec<Entry>,
+}
+
+impl Assembly {
+    /// The files of filters, with the digests of their content.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let filters = self.manifest.filters.iter().zip(&self.entries);
+        filters.filter_map(|(filter, entry)| Some((filter.component.file()?, entry.program.digest.as_str())))
+    }
 }
 
 /// A filter that cannot serve.

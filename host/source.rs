@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::file;
 use crate::manifest::{self, Endpoint, Manifest};
+use crate::wasm::digest;
 
 /// The name that mistakes in the embedded default are reported under.
 const EMBEDDED: &str = "(embedded default)";
@@ -31,6 +32,12 @@ impl Source {
     /// The name that mistakes are reported under.
     pub fn name(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(EMBEDDED))
+    }
+
+    /// The digest of the file as it is now; none if there is no file, or it cannot be read.
+    pub fn digest(&self) -> Option<String> {
+        let bytes = file::read(self.path.as_deref()?, MAX_MANIFEST).ok()?;
+        Some(digest(&bytes))
     }
 
     /// The manifest as it is now. The error is for people, with all mistakes.

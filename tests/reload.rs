@@ -6,6 +6,7 @@ mod broken;
 mod endpoints;
 mod load;
 mod remembered;
+mod watched;
 
 use serde_json::Value;
 
@@ -27,9 +28,9 @@ fn manifest_with(upstreams: &str, listener: &str, more: &str) -> String {
     )
 }
 
-/// Tollgate with two workers, so that one could differ from the other.
+/// Tollgate with two workers, so that one could differ from the other, and that reloads only when it is asked to.
 fn start(manifest: &str) -> Tollgate {
-    Tollgate::start_with(manifest, &["--workers", "2"], |_| {})
+    Tollgate::start_with(manifest, &["--workers", "2", "--no-watch"], |_| {})
 }
 
 /// What `POST /reload` answers.

@@ -42,12 +42,17 @@ pub(super) struct Run {
     /// How many worker threads [default: one a core]
     #[arg(long, value_name = "N")]
     workers: Option<std::num::NonZeroUsize>,
+    /// Do not reload by itself when the manifest or a filter's file changes
+    #[arg(long)]
+    no_watch: bool,
 }
 
 impl Run {
     pub(super) fn run(self, wasm: &Wasm) -> Done {
         let demo = self.start_demo()?;
         let source = self.source(demo.as_ref())?;
+        // Before it is read: what changes in between is noticed.
+        let digest = source.digest();
         let manifest = source.read()?;
         let _logs = logs::start(&manifest.telemetry.log);
         let engine = engine(wasm)?;
@@ -60,7 +65,8 @@ impl Run {
         let workers = self.workers.map_or_else(cores, usize::from);
         let budget = RetryBudget::new(&started.manifest.retry_budget, host.telemetry.clone());
         let shared = Arc::new(Shared { host, shutdown: Arc::default(), budget, workers });
-        serve(Site { source, assembler, started, shared, workers: Vec::new() }, demo)
+        let watched = digest.filter(|_| !self.no_watch);
+        serve(Site { source, watched, assembler, started, shared, workers: Vec::new() }, demo)
     }
 
     /// Without a manifest and an upstream there is nothing to be in front of: the demo takes its place.

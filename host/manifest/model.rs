@@ -2,7 +2,7 @@
 //! rule of the manifest cannot be written in these types, or was refused before they were made.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Method;
@@ -159,6 +159,16 @@ pub enum Component {
     Builtin(String),
     /// In a file; a relative path was resolved against the manifest's directory.
     File(PathBuf),
+}
+
+impl Component {
+    /// The file, if it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Builtin(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
 }
 
 /// What becomes of an exchange when a filter fails.

@@ -11,9 +11,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::difference::{between, beyond_reload, kept_listeners};
 use super::report::{Outcome, Report};
+use super::watcher::Watch;
 use crate::assembly::{Assembler, Assembly, Trial};
 use crate::listener::Bound;
-use crate::manifest::Listener;
+use crate::manifest::{Listener, Manifest};
 use crate::source::Source;
 use crate::worker::{Change, Shared, Socket, WorkerError};
 
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Site {
     /// Where the manifest comes from.
     pub source: Source,
+    /// The digest that the manifest's file had at the start, if changes are to be watched for.
+    pub watched: Option<String>,
     /// What made the assembly that the process started with.
     pub assembler: Assembler,
     /// That assembly.
@@ -40,6 +43,7 @@ pub struct Site {
 pub(super) struct Transaction {
     site: Site,
     running: watch::Sender<Arc<Assembly>>,
+    watch: Option<Watch>,
 }
 
 /// The shares of listeners that a new assembly takes.
@@ -57,7 +61,29 @@ impl Transaction {
     /// Also returns where to see what runs.
     pub(super) fn new(site: Site) -> (Self, watch::Receiver<Arc<Assembly>>) {
         let (running, seen) = watch::channel(site.started.clone());
-        (Self { site, running }, seen)
+        (Self { site, running, watch: None }, seen)
+    }
+
+    /// Watches the manifest and the files that it names, if it is to; `touched` is called when any may be another. What
+    /// has changed since the start is noticed by [`Self::has_changed`].
+    pub(super) fn watch(&mut self, touched: impl Fn() + Send + 'static) {
+        let (Some(digest), Some(path)) = (&self.site.watched, &self.site.source.path) else { return };
+        match Watch::start(touched) {
+            Ok(mut watch) => {
+                watch.know(path, digest.clone());
+                let files = self.site.started.files();
+                files.for_each(|(file, digest)| watch.know(file, digest.to_owned()));
+                self.watch = Some(watch);
+            }
+            Err(error) => tracing::warn!(
+                "changes of the manifest are not noticed: {error}; SIGHUP and `tollgate reload` reload it"
+            ),
+        }
+    }
+
+    /// True if a watched file is not what it was when it was last read.
+    pub(super) fn has_changed(&mut self) -> bool {
+        self.watch.as_mut().is_some_and(Watch::has_changed)
     }
 
     /// Makes a reload, and tells everybody what became of it.
@@ -82,12 +108,12 @@ impl Transaction {
         self.site.assembler.release_unused(&self.running.borrow());
     }
 
-    fn attempt(&self) -> Result<Outcome, Errors> {
+    fn attempt(&mut self) -> Result<Outcome, Errors> {
         if self.site.shared.shutdown.is_draining() {
             return Err(vec!["the process is shutting down".to_owned()]);
         }
+        let manifest = self.read().map_err(|mistakes| vec![mistakes])?;
         let Site { source, assembler, started, .. } = &self.site;
-        let manifest = source.read().map_err(|mistakes| vec![mistakes])?;
         let needs_restart = beyond_reload(&started.manifest, &manifest);
         let running = self.running.borrow().clone();
         let assembled = assembler.assemble(manifest, Some(&running), Trial::Phases);
@@ -103,6 +129,22 @@ impl Transaction {
         }
         self.swap(&running, Arc::new(assembly))?;
         Ok(Outcome::Applied { changes, needs_restart })
+    }
+
+    /// Reads the manifest. Files are looked at before they are read, so that what changes in between counts as a change.
+    fn read(&mut self) -> Result<Manifest, String> {
+        let Self { site, running, watch } = self;
+        if let (Some(watch), Some(path)) = (&mut *watch, &site.source.path) {
+            let running = running.borrow();
+            let files = running.files().map(|(file, _)| file);
+            watch.begin(&files.chain([path.as_path()]).collect::<Vec<_>>());
+        }
+        let manifest = site.source.read()?;
+        if let Some(watch) = watch {
+            let files = manifest.filters.iter().filter_map(|filter| filter.component.file());
+            watch.add(&files.collect::<Vec<_>>());
+        }
+        Ok(manifest)
     }
 
     /// Has all workers take over the assembly, or none.

@@ -63,7 +63,7 @@ fn what_has_not_changed_is_not_touched() {
     // One worker: its instance's memory shows whether it is the same one.
     let with =
         |after: &str| manifest(&origin, &format!("{}{after}", chain(std::slice::from_ref(&component))));
-    let tollgate = Tollgate::start_with(&with(""), &["--workers", "1"], |_| {});
+    let tollgate = Tollgate::start_with(&with(""), &["--workers", "1", "--no-watch"], |_| {});
     assert_eq!(tollgate.get("/").text(), "1 1");
     let response = reload(&tollgate);
     assert_eq!((response.status(), response.json()["result"].as_str().unwrap()), (200, "unchanged"));

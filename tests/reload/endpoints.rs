@@ -27,7 +27,8 @@ fn free() -> SocketAddr {
 #[test]
 fn connections_to_endpoints_that_stay_are_used_again() {
     let origin = Origin::working();
-    let tollgate = Tollgate::start_with(&with(&origin, "", "LISTENER"), &["--workers", "1"], |_| {});
+    let tollgate =
+        Tollgate::start_with(&with(&origin, "", "LISTENER"), &["--workers", "1", "--no-watch"], |_| {});
     assert_eq!(tollgate.get("/").status(), 200);
     for upstream in [
         "timeouts: {response: 7s}",
