@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn an_arena_that_lies_harms_nobody() {
         for arena in [0, 49, 60, 64, u32::MAX] {
-            assert_eq!(put(&mut vec![0xff; 64], arena, b"x"), None, "{arena}");
+            assert_eq!(put(&mut [0xff; 64], arena, b"x"), None, "{arena}");
         }
         let mut memory = with_arena();
         memory[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
