@@ -4,7 +4,8 @@ use crate::support::{Client, Manifest, Origin, Tollgate, eventually};
 
 const CONNECTIONS: usize = 64;
 
-fn connections_by_worker(tollgate: &Tollgate, workers: usize) -> Vec<f64> {
+/// How many connections of clients each worker has.
+pub(crate) fn connections_by_worker(tollgate: &Tollgate, workers: usize) -> Vec<f64> {
     (0..workers).map(|n| tollgate.metric(&format!("tollgate_worker_connections{{worker=\"{n}\"}}"))).collect()
 }
 

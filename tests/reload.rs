@@ -8,10 +8,13 @@ mod load;
 mod remembered;
 mod watched;
 
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
 use serde_json::Value;
 
 use crate::support::script::{Script, chain};
-use crate::support::{Client, Message, Origin, Tollgate, eventually};
+use crate::support::{Client, Message, Origin, PATIENCE, Tollgate, eventually};
 
 /// A manifest with an administration interface, in front of an origin, with further lines of its own (`filters:` and
 /// so on).
@@ -86,4 +89,20 @@ fn mirror() -> Origin {
             request.fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{content}", content.len()).into_bytes()
     })
+}
+
+/// An origin that answers `ok`, and a request for `/wait` only when it is told to; before, it says that there is one.
+fn waiting() -> (Origin, Receiver<()>, Sender<()>) {
+    let (asked, questions) = channel();
+    let (go, gone) = channel::<()>();
+    let gone = Mutex::new(gone);
+    let origin = Origin::answering(move |request| {
+        if request.start.contains("/wait") {
+            asked.send(()).unwrap();
+            // The test may end without a word.
+            let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
+        }
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()
+    });
+    (origin, questions, go)
 }

@@ -1,13 +1,10 @@
 //! Who asks for a reload, what they are told, and what the chain does then.
 
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use serde_json::json;
 
 use super::*;
-use crate::support::PATIENCE;
 use crate::support::tollgate::command;
 
 /// What `tollgate reload` ends with: whether it succeeded, its output and its errors.
@@ -79,17 +76,7 @@ fn what_has_not_changed_is_not_touched() {
 
 #[test]
 fn an_exchange_ends_on_the_chain_that_it_began_with() {
-    let (asked, questions) = channel();
-    let (go, gone) = channel::<()>();
-    let gone = Mutex::new(gone);
-    let origin = Origin::answering(move |request| {
-        if request.start.contains("/wait") {
-            asked.send(()).unwrap();
-            // The test may end without a word.
-            let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
-        }
-        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()
-    });
+    let (origin, questions, go) = waiting();
     let with = |version: &str| manifest(&origin, &chain(&[versioned("f", version).entry("")]));
     let tollgate = start(&with("1"));
     let mut waiting = tollgate.client();

@@ -1,11 +1,11 @@
 //! Sockets over a reload: listeners and connections that need not go stay, those that must go end in order.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use super::*;
-use crate::support::PATIENCE;
+use crate::balance::connections_by_worker;
 
 /// A manifest with these keys of the upstream and these listeners, one a line.
 fn with(origin: &Origin, upstream: &str, listeners: &str) -> String {
@@ -62,17 +62,7 @@ fn an_upstream_that_is_replaced_gets_no_more_requests() {
 
 #[test]
 fn a_listener_comes_and_goes_and_its_connections_end_in_order() {
-    let (asked, questions) = channel();
-    let (go, gone) = channel::<()>();
-    let gone = Mutex::new(gone);
-    let origin = Origin::answering(move |request| {
-        if request.start.contains("/wait") {
-            asked.send(()).unwrap();
-            // The test may end without a word.
-            let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
-        }
-        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()
-    });
+    let (origin, questions, go) = waiting();
     let mut tollgate = start(&with(&origin, "", "LISTENER"));
     let second = free();
     let both = format!("LISTENER\n  - address: {second}");
@@ -125,4 +115,49 @@ fn a_listener_whose_settings_change_keeps_its_socket_and_its_connections() {
     change(&tollgate, &with(&origin, "", "LISTENER"));
     let mut all: Vec<_> = (0..20).map(|_| tollgate.client()).collect();
     all.iter_mut().for_each(|client| assert_eq!(client.send(many).receive().status(), 200));
+}
+
+#[test]
+fn a_listener_that_is_added_spreads_its_connections_and_one_that_is_removed_ends_those_of_all_workers() {
+    const CONNECTIONS: usize = 32;
+    let origin = Origin::working();
+    let tollgate = start(&with(&origin, "", "LISTENER"));
+    let second = free();
+    change(&tollgate, &with(&origin, "", &format!("LISTENER\n  - address: {second}")));
+    let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(second)).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+    let held = connections_by_worker(&tollgate, 2);
+    assert!(held.iter().all(|held| *held >= (CONNECTIONS / 2) as f64), "{held:?}");
+    change(&tollgate, &with(&origin, "", "LISTENER"));
+    assert!(clients.iter_mut().all(Client::is_closed));
+}
+
+#[test]
+fn another_limit_of_connections_is_that_of_all_workers_at_once() {
+    let origin = Origin::working();
+    let limited = |connections: usize| {
+        let listener = format!("{{address: \"127.0.0.1:0\", limits: {{connections: {connections}}}}}");
+        with(&origin, "", &listener)
+    };
+    let tollgate = start(&limited(2));
+    let request = "GET / HTTP/1.1\r\nhost: t\r\n\r\n";
+    let waits = || {
+        let mut client = tollgate.client();
+        client.send(request).stream.get_ref().set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        assert!(client.stream.read(&mut [0]).is_err(), "no answer yet");
+        client.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        client
+    };
+    let two = [(); 2].map(|()| {
+        let mut client = tollgate.client();
+        assert_eq!(client.get("/").status(), 200);
+        client
+    });
+    let mut third = waits();
+    change(&tollgate, &limited(3));
+    assert_eq!(third.receive().status(), 200);
+    change(&tollgate, &limited(1));
+    let mut fourth = waits();
+    drop((two, third));
+    assert_eq!(fourth.receive().status(), 200);
 }

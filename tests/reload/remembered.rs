@@ -5,11 +5,15 @@ use crate::support::script::entry;
 
 #[test]
 fn cells_and_counters_survive_ten_reloads() {
+    ["worker", "request"].into_iter().for_each(ten_reloads_with_isolation);
+}
+
+fn ten_reloads_with_isolation(isolation: &str) {
     let origin = Origin::working();
     let figure = r#"(call $counter.add (call $counter.open "seen" "Seen." (i32.const 0) (i32.const 0)) (i64.const 1))"#;
     let script = counter("f").first("on-request", figure);
     let with = |milliseconds: u32| {
-        let keys = format!("limits: {{time: {milliseconds}ms}}");
+        let keys = format!("limits: {{time: {milliseconds}ms}}\nisolation: {isolation}");
         manifest(&origin, &chain(&[script.entry(&keys)]))
     };
     let tollgate = start(&with(5000));
@@ -36,20 +40,30 @@ fn a_filter_that_comes_back_finds_what_it_kept() {
     assert!(tollgate.get("/").text().starts_with("2 "));
 }
 
+/// An origin that always fails.
+fn failing() -> Origin {
+    Origin::answering(|_| b"HTTP/1.1 500 Told\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec())
+}
+
+/// A breaker in front of it.
+fn breaker(origin: &Origin, isolation: &str, config: &str) -> String {
+    manifest(
+        origin,
+        &format!(
+            "filters:\n  - {{name: breaker, component: \"builtin:breaker\", isolation: {isolation}, limits: {{time: 2s}}, \
+             config: {{timeout-ms: 60000, {config}}}}}\n"
+        ),
+    )
+}
+
 #[test]
 fn an_open_circuit_stays_open_and_its_upstream_sees_no_connection() {
-    let origin = Origin::answering(|_| {
-        b"HTTP/1.1 500 Told\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
-    });
-    let with = |probes: u32| {
-        let config = format!("{{failures: 2, timeout-ms: 60000, probes: {probes}}}");
-        manifest(
-            &origin,
-            &format!(
-                "filters:\n  - {{name: breaker, component: \"builtin:breaker\", limits: {{time: 2s}}, config: {config}}}\n"
-            ),
-        )
-    };
+    ["worker", "request"].into_iter().for_each(open_circuit_with_isolation);
+}
+
+fn open_circuit_with_isolation(isolation: &str) {
+    let origin = failing();
+    let with = |probes: u32| breaker(&origin, isolation, &format!("failures: 2, probes: {probes}"));
     let tollgate = start(&with(1));
     (0..2).for_each(|_| assert_eq!(tollgate.get("/").status(), 500));
     let is_open =
@@ -62,6 +76,17 @@ fn an_open_circuit_stays_open_and_its_upstream_sees_no_connection() {
         assert!(is_open());
     }
     assert_eq!(origin.connections(), connections);
+}
+
+#[test]
+fn fresh_instances_begin_with_the_configuration_that_the_last_reload_brought() {
+    let origin = failing();
+    let with = |failures: u32| breaker(&origin, "request", &format!("failures: {failures}"));
+    let tollgate = start(&with(100));
+    (0..4).for_each(|_| assert_eq!(tollgate.get("/").status(), 500));
+    change(&tollgate, &with(1));
+    assert_eq!(tollgate.get("/").status(), 500);
+    assert_eq!(tollgate.get("/").status(), 503);
 }
 
 #[test]
