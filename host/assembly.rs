@@ -174,8 +174,13 @@ impl Assembler {
         // As it was loaded: what it does on trial must not reach what it keeps.
         check(&entry)?;
         if entry.isolation == Isolation::Request {
-            let configured = self.engine.preconfigure(&entry.program, &entry.filter);
-            entry.program = configured.map_err(Problem::Unstartable)?.unwrap_or(entry.program);
+            match self.engine.preconfigure(&entry.program, &entry.filter) {
+                Ok(program) => entry.program = program,
+                Err(why) => {
+                    let filter = entry.filter.name.as_str();
+                    tracing::info!(filter, "every exchange configures an instance of its own: {why}");
+                }
+            }
         }
         Ok(entry)
     }

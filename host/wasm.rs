@@ -46,7 +46,7 @@ mod overtime;
 mod program;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::Linker;
 use wasmtime::component as components;
@@ -62,7 +62,26 @@ pub use program::{Door, Import, LoadError, Program, digest};
 pub struct Engine {
     engine: wasmtime::Engine,
     linkers: program::Linkers,
+    images: OnceLock<Images>,
     _ticker: engine::Ticker,
+}
+
+/// Another engine, for images of configured filters. What is in a configuration may be secret, and so is an image: this
+/// engine keeps nothing on disk.
+struct Images {
+    engine: wasmtime::Engine,
+    linker: Linker<guest::Guest>,
+    _ticker: engine::Ticker,
+}
+
+impl Images {
+    fn new() -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(&engine::config(None)?)?;
+        let mut linker = Linker::new(&engine);
+        doors::direct(&mut linker)?;
+        let ticker = engine::Ticker::start(&engine)?;
+        Ok(Self { engine, linker, _ticker: ticker })
+    }
 }
 
 impl Engine {
@@ -77,7 +96,7 @@ impl Engine {
         doors::direct(&mut direct)?;
         let linkers = program::Linkers { component, direct: Some(direct).filter(|_| door == Door::Direct) };
         let ticker = engine::Ticker::start(&engine)?;
-        Ok(Arc::new(Self { engine, linkers, _ticker: ticker }))
+        Ok(Arc::new(Self { engine, linkers, images: OnceLock::new(), _ticker: ticker }))
     }
 
     /// Compiles a component, or a core module that carries its component type, and checks it against the contract.
@@ -87,10 +106,21 @@ impl Engine {
     }
 
     /// The program as it is once it has been configured for this filter, so that instances need not be: for filters that
-    /// get a fresh one for each exchange. None if that cannot be had: it goes through the component layer, or keeps
-    /// things where they cannot be copied. It is compiled once more.
-    pub fn preconfigure(&self, program: &Program, filter: &Arc<Filter>) -> Result<Option<Program>, Fault> {
-        program.preconfigure(&self.engine, &self.linkers, filter)
+    /// get a fresh one for each exchange. It is compiled once more, every time.
+    ///
+    /// # Errors
+    /// It goes through the component layer, keeps things where they cannot be copied, or too many of them; or it could
+    /// not be started. Then each of its instances has to be configured.
+    pub fn preconfigure(&self, program: &Program, filter: &Arc<Filter>) -> wasmtime::Result<Program> {
+        let images = match self.images.get() {
+            Some(images) => images,
+            None => {
+                let images = Images::new()?;
+                self.images.get_or_init(|| images)
+            }
+        };
+        let instrumented = program.instrumented(&self.engine, &self.linkers)?;
+        program.preconfigured(&instrumented, filter, &images.engine, &images.linker)
     }
 }
 

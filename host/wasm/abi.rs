@@ -73,6 +73,9 @@ pub(super) fn enter<'a>(caller: &'a mut Caller<'_, Guest>) -> Result<(&'a mut [u
     }
 }
 
+/// How long a list of pairs may be: what is too long for the contract is not even looked at.
+const MAX_PAIRS: u32 = 256;
+
 /// The bytes at an address.
 pub(super) fn bytes(memory: &[u8], at: u32, length: u32) -> Result<&[u8]> {
     let (begin, length) = (at as usize, length as usize);
@@ -89,6 +92,9 @@ pub(super) fn text(memory: &[u8], at: u32, length: u32) -> Result<&str> {
 pub(super) fn pairs(memory: &[u8], at: u32, length: u32) -> Result<Vec<(&str, &str)>> {
     const PAIR: u32 = 16;
     aligned(at, 4)?;
+    if length > MAX_PAIRS {
+        return Err(msg("more labels than any figure may have"));
+    }
     let size = length.checked_mul(PAIR).ok_or_else(|| msg("a list longer than the memory"))?;
     let (pairs, _) = bytes(memory, at, size)?.as_chunks::<{ PAIR as usize }>();
     let mut left = memory.len();
@@ -212,12 +218,12 @@ pub(super) fn give_by_realloc(caller: &mut Caller<'_, Guest>, gift: &Gift<'stati
 }
 
 fn give_list(caller: &mut Caller<'_, Guest>, list: &[Cow<'static, [u8]>], at: u32) -> Result<()> {
-    let mut items = Vec::with_capacity(list.len() * 8);
-    for bytes in list {
-        items.extend_from_slice(&allocate(&mut *caller, bytes, 1)?.to_le_bytes());
-        items.extend_from_slice(&word(bytes.len())?.to_le_bytes());
+    // First the list, then what is in it: in this order a guest is asked for room by the component layer, too.
+    let lies = allocate(&mut *caller, &vec![0; list.len() * 8], 4)?;
+    for (bytes, item) in list.iter().zip((lies..).step_by(8)) {
+        let lies = allocate(&mut *caller, bytes, 1)?;
+        write_one(memory(caller)?, item, false, lies, bytes.len())?;
     }
-    let lies = allocate(&mut *caller, &items, 4)?;
     write_one(memory(caller)?, at, false, lies, list.len())
 }
 

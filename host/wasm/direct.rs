@@ -41,12 +41,17 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// None if the component is anything but one core module.
+    /// None if the component is anything but one core module, or cannot be taken apart: the component layer says then what
+    /// is wrong with it. What decodes types panics on some that nobody writes; these go to the component layer, too.
     pub(super) fn of(component: &[u8]) -> Option<Self> {
+        std::panic::catch_unwind(|| Self::taken_apart(component)).ok().flatten()
+    }
+
+    fn taken_apart(component: &[u8]) -> Option<Self> {
         let DecodedWasm::Component(resolve, world) = wit_component::decode(component).ok()? else {
             return None;
         };
-        let module = main_module(component)?;
+        let module = main_module(component).filter(|module| is_simple(module))?;
         let wrapped = wrap(module.to_vec(), &resolve, world)?;
         if !same_code(&wrapped, component) {
             return None;
@@ -64,6 +69,30 @@ fn main_module(component: &[u8]) -> Option<&[u8]> {
         wasmparser::Payload::ModuleSection { unchecked_range, .. } => component.get(unchecked_range),
         _ => None,
     })
+}
+
+/// Whether a module is called and given room to by the names that are looked for here, and by no other that
+/// `wit-component` knows, and runs nothing before its memory is known.
+fn is_simple(module: &[u8]) -> bool {
+    let mut payloads = wasmparser::Parser::new(0).parse_all(module).filter_map(Result::ok);
+    payloads.all(|payload| match payload {
+        wasmparser::Payload::StartSection { .. } => false,
+        wasmparser::Payload::ExportSection(exports) => {
+            exports.into_iter().flatten().all(|export| !is_special(export.name))
+        }
+        _ => true,
+    })
+}
+
+fn is_special(export: &str) -> bool {
+    const SPECIAL: [&str; 5] = [
+        "cabi_import_realloc",
+        "cabi_export_realloc",
+        "canonical_abi_realloc",
+        "__wasm_init_task",
+        "__wasm_init_async_task",
+    ];
+    SPECIAL.contains(&export) || export.starts_with("cm32p2")
 }
 
 fn wrap(mut module: Vec<u8>, resolve: &Resolve, world: WorldId) -> Option<Vec<u8>> {
@@ -146,7 +175,9 @@ impl Linked {
         store: &mut Store<Guest>,
         instance: Instance,
     ) -> wasmtime::Result<Self> {
-        self.with_code(engine, linker, image::of(&self.bytes, store, instance)?)
+        let image = self.with_code(engine, linker, image::of(&self.bytes, store, instance)?)?;
+        // No other image is made of this one.
+        Ok(Self { bytes: Arc::default(), ..image })
     }
 
     fn with_code(&self, engine: &Engine, linker: &Linker<Guest>, bytes: Arc<[u8]>) -> wasmtime::Result<Self> {

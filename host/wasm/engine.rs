@@ -27,6 +27,8 @@ pub(super) fn config(cache: Option<&Path>) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     // Filters' exports are plain functions. With concurrency on, each call builds a task: two to three times the cost.
     config.concurrency_support(false);
+    // The canonical ABI has addresses of 32 bits; memories of 64 would only be one more thing to bound.
+    config.wasm_memory64(false);
     // A filter that loops is stopped by the clock. Epochs cost nothing on small calls; fuel costs a third.
     config.epoch_interruption(true);
     // A trap's innermost frames go to the log; more would only be noise in one line.

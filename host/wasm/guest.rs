@@ -82,6 +82,7 @@ impl Guest {
     /// Takes an exchange in hand for a call. What an earlier call was refused, or took too long, is forgotten.
     pub(super) fn begin(&mut self, exchange: &mut Box<Exchange>) {
         self.limiter.begin();
+        self.is_lowering = false;
         self.overtime.begin();
         self.swap(exchange);
     }

@@ -53,6 +53,11 @@ impl Handles {
         Ok(u32::try_from(table.held.len() - 1)?)
     }
 
+    /// How many places there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.held.len()
+    }
+
     /// What is at that place.
     pub(super) fn get(&self, place: u32) -> Result<&Handle> {
         self.0.held.get(place as usize).and_then(Option::as_ref).ok_or_else(unknown)

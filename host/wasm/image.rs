@@ -13,6 +13,8 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use super::guest::Guest;
 
+/// How much memory a filter may begin with, in bytes. More would not be mapped but copied, with every exchange.
+const MAX_MEMORY: usize = 16 << 20;
 /// What the exports that Wizer adds are called.
 const ADDED: &str = "__wizer_";
 
@@ -59,6 +61,9 @@ impl State {
                         _ => return Err(wasmtime::Error::msg("a global holds a reference")),
                     };
                     state.globals.insert(name, value);
+                }
+                Extern::Memory(memory) if memory.data_size(&*store) > MAX_MEMORY => {
+                    return Err(wasmtime::Error::msg("it holds too much memory to begin with every time"));
                 }
                 Extern::Memory(memory) => {
                     state.memories.insert(name, memory.data(&*store).to_vec());

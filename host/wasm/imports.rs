@@ -18,7 +18,7 @@ use wasmtime::Result;
 use super::bindings::types::HeaderError;
 use super::guest::Guest;
 pub(super) use super::handles::{Counter, Gauge};
-use crate::headers::{EditError, Field, Room};
+use crate::headers::{self, Edit, EditError, Field, Room};
 pub(super) use crate::state::Cell;
 
 /// What an edit amounts to: the guest learns of its mistakes, and goes on.
@@ -35,8 +35,12 @@ impl From<EditError> for HeaderError {
     }
 }
 
-/// What is to be done to a head, with the room that it has to grow.
-type Change<'a> = &'a dyn Fn(&mut HeaderMap, &mut Room, &Field) -> Result<(), EditError>;
+/// What is to be done to a field.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Set(Edit, &'a str),
+    Remove,
+}
 
 /// A shadowed filter edits a copy: it learns what it would have learnt, and nothing changes.
 fn apply(
@@ -46,6 +50,10 @@ fn apply(
     field: Result<&Field, EditError>,
     change: Change<'_>,
 ) -> Edited {
+    let change = |headers: &mut HeaderMap, room: &mut Room, field: &Field| match change {
+        Change::Set(how, value) => headers::edit(headers, room, field, value, how),
+        Change::Remove => headers::remove(headers, field),
+    };
     let done = field.and_then(|field| match shadow {
         true => change(&mut headers.clone(), &mut Room::default(), field),
         false => change(headers, room, field),

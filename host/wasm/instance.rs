@@ -18,6 +18,9 @@ use crate::telemetry::FaultKind;
 /// How long a filter may take to start: it may compile schemas and expressions then.
 const START: Duration = Duration::from_secs(5);
 
+/// How many handles fresh instances may begin with: one that opens or drops another copies them all.
+const MAX_SHARED_HANDLES: usize = 1024;
+
 /// A live instance of a filter.
 pub struct Instance {
     store: Store<Guest>,
@@ -81,7 +84,11 @@ impl Instance {
     ) -> wasmtime::Result<(T, Handles)> {
         let core = self.store.data().linear.as_ref().map(|linear| linear.instance);
         let core = core.ok_or_else(|| wasmtime::Error::msg("a component has no image"))?;
-        Ok((take(&mut self.store, core)?, self.store.data().handles.clone()))
+        let handles = self.store.data().handles.clone();
+        if handles.len() > MAX_SHARED_HANDLES {
+            return Err(wasmtime::Error::msg("it has opened too much to begin with every time"));
+        }
+        Ok((take(&mut self.store, core)?, handles))
     }
 
     fn configure(&mut self, config: &str) -> Result<(), Fault> {

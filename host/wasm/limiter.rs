@@ -10,13 +10,21 @@ const MAX_TABLE: usize = 100_000;
 pub(super) struct Limiter {
     cap: usize,
     used: usize,
+    /// By how much a memory is about to grow.
+    growing: usize,
     settled: usize,
     refused: bool,
 }
 
 impl Limiter {
     pub(super) fn new(cap: u64) -> Self {
-        Self { cap: usize::try_from(cap).unwrap_or(usize::MAX), used: 0, settled: usize::MAX, refused: false }
+        Self {
+            cap: usize::try_from(cap).unwrap_or(usize::MAX),
+            used: 0,
+            growing: 0,
+            settled: usize::MAX,
+            refused: false,
+        }
     }
 
     /// The instance has started: what it uses now is what it needs.
@@ -48,14 +56,21 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used + desired.saturating_sub(current);
-        let granted = used <= self.cap && maximum.is_none_or(|maximum| desired <= maximum);
-        if granted {
-            self.used = used;
-        } else {
-            self.refused = true;
+        let grown = desired.saturating_sub(current);
+        let used = self.used.checked_add(grown).filter(|used| *used <= self.cap);
+        let granted = used.filter(|_| maximum.is_none_or(|maximum| desired <= maximum));
+        match granted {
+            Some(used) => (self.used, self.growing) = (used, grown),
+            None => (self.refused, self.growing) = (true, 0),
         }
-        Ok(granted)
+        Ok(granted.is_some())
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        // It was granted, and the system had none to give; or it was refused here, and nothing is growing.
+        self.used -= std::mem::take(&mut self.growing).min(self.used);
+        self.refused = true;
+        Ok(())
     }
 
     fn table_growing(
@@ -65,5 +80,33 @@ impl ResourceLimiter for Limiter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 64 << 10;
+
+    #[test]
+    fn no_sum_of_grants_passes_the_cap() {
+        let mut limiter = Limiter::new(4 * PAGE as u64);
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(!limiter.memory_growing(PAGE, usize::MAX - PAGE + 1, None).unwrap());
+        assert!(!limiter.memory_growing(0, 3 * PAGE, None).unwrap() && limiter.has_refused());
+        assert!(limiter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert_eq!(limiter.used, 4 * PAGE);
+    }
+
+    #[test]
+    fn what_could_not_grow_does_not_count() {
+        let mut limiter = Limiter::new(4 * PAGE as u64);
+        assert!(limiter.memory_growing(0, 3 * PAGE, None).unwrap());
+        limiter.memory_grow_failed(wasmtime::Error::msg("none left")).unwrap();
+        assert!(limiter.memory_growing(0, 4 * PAGE, None).unwrap());
+        assert!(!limiter.memory_growing(4 * PAGE, 5 * PAGE, None).unwrap());
+        limiter.memory_grow_failed(wasmtime::Error::msg("refused")).unwrap();
+        assert_eq!(limiter.used, 4 * PAGE);
     }
 }

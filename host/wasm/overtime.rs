@@ -16,31 +16,32 @@ pub(super) struct Overtime {
     /// The thread's processor time when the call's overtime began.
     since: Option<Duration>,
     /// What the host has done for all filters during the call, such as parsing the body, is not this one's to pay.
-    credit: Duration,
+    credit: Option<Duration>,
 }
 
 impl Overtime {
     /// For calls that may take this long.
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, credit: Duration::ZERO }
+        Self { limit, since: None, credit: None }
     }
 
     /// A call begins.
     pub(super) fn begin(&mut self) {
         self.since = None;
-        self.credit = Duration::ZERO;
+        self.credit = None;
     }
 
-    /// The host has spent time of the call on its own business.
+    /// The host has spent time of the call on its own business. That counts once a call: a filter that makes the host do
+    /// the same again and again pays for it.
     pub(super) fn credit(&mut self, spent: Duration) {
-        self.credit += spent;
+        self.credit.get_or_insert(spent);
     }
 
     /// The call's deadline has come. Asking the system for processor time costs more than most calls: it is asked
     /// only here.
     pub(super) fn decide(&mut self) -> UpdateDeadline {
-        if !self.credit.is_zero() {
-            return UpdateDeadline::Continue(ticks(std::mem::take(&mut self.credit)));
+        if let Some(credit) = self.credit.as_mut().filter(|credit| !credit.is_zero()) {
+            return UpdateDeadline::Continue(ticks(std::mem::take(credit)));
         }
         let now = processor_time();
         let since = *self.since.get_or_insert(now);
@@ -78,5 +79,11 @@ mod tests {
         assert!(matches!(overtime.decide(), UpdateDeadline::Continue(_)));
         overtime.credit(Duration::from_millis(7));
         assert!(matches!(overtime.decide(), UpdateDeadline::Continue(8)));
+        overtime.begin();
+        for _ in 0..3 {
+            overtime.credit(Duration::from_millis(7));
+        }
+        assert!(matches!(overtime.decide(), UpdateDeadline::Continue(8)));
+        assert!(matches!(overtime.decide(), UpdateDeadline::Continue(41)));
     }
 }

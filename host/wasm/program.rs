@@ -201,20 +201,34 @@ impl Program {
         }
     }
 
-    /// See [`Engine::preconfigure`](super::Engine::preconfigure).
-    pub(super) fn preconfigure(
+    /// The program with everything exported that an image of it is made from.
+    pub(super) fn instrumented(
         &self,
         engine: &wasmtime::Engine,
         linkers: &Linkers,
+    ) -> wasmtime::Result<Self> {
+        let (Linked::Direct(linked), Some(linker)) = (&self.linked, &linkers.direct) else {
+            return Err(wasmtime::Error::msg("it goes through the component layer"));
+        };
+        let instrumented = linked.instrumented(engine, linker)?;
+        Ok(Self { linked: Linked::Direct(instrumented), ..self.unconfigured() })
+    }
+
+    /// The program as an instance of the `instrumented` one is once it has been configured, on an engine for images.
+    pub(super) fn preconfigured(
+        &self,
+        instrumented: &Self,
         filter: &Arc<Filter>,
-    ) -> Result<Option<Self>, Fault> {
-        let (Linked::Direct(linked), Some(linker)) = (&self.linked, &linkers.direct) else { return Ok(None) };
-        let Ok(instrumented) = linked.instrumented(engine, linker) else { return Ok(None) };
-        let instrumented = Self { linked: Linked::Direct(instrumented), ..self.unconfigured() };
-        let mut instance = Instance::new(&instrumented, filter)?;
-        let image = instance.image(|store, core| linked.image(engine, linker, store, core));
-        let Ok((linked, opened)) = image else { return Ok(None) };
-        Ok(Some(Self { configured: Some(Configured { linked, opened }), ..self.clone() }))
+        engine: &wasmtime::Engine,
+        linker: &Linker<Guest>,
+    ) -> wasmtime::Result<Self> {
+        let Linked::Direct(linked) = &self.linked else {
+            return Err(wasmtime::Error::msg("it goes through the component layer"));
+        };
+        let unstarted = |fault: Fault| wasmtime::Error::msg(fault.to_string());
+        let mut instance = Instance::new(instrumented, filter).map_err(unstarted)?;
+        let (linked, opened) = instance.image(|store, core| linked.image(engine, linker, store, core))?;
+        Ok(Self { configured: Some(Configured { linked, opened }), ..self.clone() })
     }
 
     /// The program as it was loaded, for any filter.
@@ -229,9 +243,9 @@ impl Program {
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {
-        match &self.linked {
-            Linked::Direct(linked) => linked.engine(),
-            Linked::Component(linked) => linked.pre.engine(),
+        match (&self.configured, &self.linked) {
+            (Some(Configured { linked, .. }), _) | (None, Linked::Direct(linked)) => linked.engine(),
+            (None, Linked::Component(linked)) => linked.pre.engine(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Too much of what the host gives: cells, handles, figures, checks, attributes, strings and lists.
 
-use super::{cases, faults, one_worker, post};
+use super::{by_door, cases, faults, one_worker, post};
+use crate::doors::DOORS;
 use crate::support::script::{Script, chain};
 use crate::support::{Origin, Tollgate, eventually};
 
@@ -195,5 +196,19 @@ fn a_filter_gets_as_much_memory_as_its_limit_and_no_more() {
             "",
         );
         assert_eq!(tollgate.get("/").text(), pages, "{limit}");
+    }
+}
+
+#[test]
+fn a_filter_that_keeps_the_host_busy_pays_for_it() {
+    // The host parses the body for all filters, and does not count that; but not each time that one replaces it.
+    let body = r#"(loop $ever (call $body.replace "{}") (call $body.kind "" (i32.const 16)) (br $ever))"#;
+    let filter = Script::new("f").on("on-request-body", body);
+    let origin = Origin::working();
+    for door in DOORS {
+        let tollgate = by_door(door, &origin, &chain(&[filter.entry("limits: {time: 20ms}")]), "");
+        let mut client = tollgate.client();
+        (0..2).for_each(|_| assert_eq!(client.post("/", "", "{}").status(), 503));
+        assert_eq!(faults(&tollgate, "f", "on-request-body", "timeout"), 2.0, "{door}");
     }
 }

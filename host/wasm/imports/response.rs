@@ -10,7 +10,7 @@ use super::super::bindings::types::HeaderError;
 use super::super::guest::Guest;
 use super::{Change, Edited, all, apply, first, names};
 use crate::exchange::{Exchange, Stage};
-use crate::headers::{self, Edit};
+use crate::headers::Edit;
 
 pub(in crate::wasm) fn status(guest: &mut Guest) -> Result<u16> {
     Ok(guest.exchange()?.response.as_ref().map_or(0, |response| response.status.as_u16()))
@@ -51,15 +51,15 @@ pub(in crate::wasm) fn header_names(guest: &mut Guest) -> Result<Vec<Cow<'_, str
 }
 
 pub(in crate::wasm) fn set_header(guest: &mut Guest, name: &str, value: &str) -> Edited {
-    edit(guest, name, &|head, room, field| headers::edit(head, room, field, value, Edit::Replace))
+    edit(guest, name, Change::Set(Edit::Replace, value))
 }
 
 pub(in crate::wasm) fn append_header(guest: &mut Guest, name: &str, value: &str) -> Edited {
-    edit(guest, name, &|head, room, field| headers::edit(head, room, field, value, Edit::Append))
+    edit(guest, name, Change::Set(Edit::Append, value))
 }
 
 pub(in crate::wasm) fn remove_header(guest: &mut Guest, name: &str) -> Edited {
-    edit(guest, name, &|head, _, field| headers::remove(head, field))
+    edit(guest, name, Change::Remove)
 }
 
 fn edit(guest: &mut Guest, name: &str, change: Change<'_>) -> Edited {
