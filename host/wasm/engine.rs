@@ -17,13 +17,31 @@ const TICK: Duration = Duration::from_millis(1);
 /// 6 GiB a slot, of the 128 TiB that a process has.
 const MAX_INSTANCES: u32 = 4096;
 
-/// How much of a memory is put back by copying when its instance ends, in bytes: of the pages that were written, and of the
-/// memory's beginning where nobody knows which these are.
-const KEPT_BY_SCAN: usize = 1 << 20;
-const KEPT: usize = 64 << 10;
+/// How much of a memory is put back by copying when its instance ends, in bytes.
+const KEPT: usize = 1 << 20;
+
+/// What becomes of an instance's memory when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slots {
+    /// The kernel takes it back: for instances that live long.
+    Emptied,
+    /// What was written is put back as it was, where the kernel says what that is (`PAGEMAP_SCAN`, since 6.7): for a fresh
+    /// instance with every exchange. To give memory back and fault on it again costs 10 µs an instance, and workers wait
+    /// for each other at it: two of them did less than one.
+    Refilled,
+}
+
+/// Whether the kernel's word on written pages can be taken. It passes over pages that are swapped out, and with them what
+/// an exchange wrote there: so not where there is swap. (A page that is being moved in that very moment is passed over,
+/// too; [`Instance`](super::Instance)'s end looks at each page first, and so waits for the move.)
+fn can_scan() -> bool {
+    let swaps = std::fs::read_to_string("/proc/swaps");
+    PoolingAllocationConfig::is_pagemap_scan_available()
+        && swaps.is_ok_and(|swaps| swaps.lines().count() <= 1)
+}
 
 /// The settings, and why.
-pub(super) fn config(cache: Option<&Path>) -> wasmtime::Result<Config> {
+pub(super) fn config(cache: Option<&Path>, slots: Slots) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     // Filters' exports are plain functions. With concurrency on, each call builds a task: two to three times the cost.
     config.concurrency_support(false);
@@ -33,7 +51,7 @@ pub(super) fn config(cache: Option<&Path>) -> wasmtime::Result<Config> {
     config.epoch_interruption(true);
     // A trap's innermost frames go to the log; more would only be noise in one line.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(8));
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
     if let Some(directory) = cache {
         config.cache(Some(Cache::new(CacheConfig::new().with_directory(directory).clone())?));
     }
@@ -46,7 +64,7 @@ pub(super) fn ticks(limit: Duration) -> u64 {
 }
 
 /// Slots for instances: taking one is a few table entries, not an `mmap`.
-fn pool() -> PoolingAllocationConfig {
+fn pool(slots: Slots) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(MAX_INSTANCES);
     // A component that came from a module brings two small core instances of its own, to link itself.
@@ -58,13 +76,11 @@ fn pool() -> PoolingAllocationConfig {
     pool.max_core_instance_size(4 << 20);
     pool.table_elements(100_000);
     pool.max_tables_per_module(4);
-    // A fresh instance for every exchange wants the memory of the one before as it was at first. The kernel says which
-    // pages were written (since 6.7), and these are copied back: without `madvise`, whose lock all workers would share, and
-    // without faults on the same pages again. Where it does not say so, a little is always copied, and the rest given back.
-    let scan = PoolingAllocationConfig::is_pagemap_scan_available();
-    pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
-    pool.linear_memory_keep_resident(if scan { KEPT_BY_SCAN } else { KEPT });
-    pool.table_keep_resident(KEPT);
+    if slots == Slots::Refilled && can_scan() {
+        pool.pagemap_scan(Enabled::Yes);
+        pool.linear_memory_keep_resident(KEPT);
+        pool.table_keep_resident(KEPT);
+    }
     pool
 }
 
