@@ -188,7 +188,7 @@ fn a_request_id_is_taken_made_or_replaced_and_sent_both_ways() {
 #[test]
 fn interim_responses_go_to_clients_that_know_them() {
     let (origin, _requests) = Origin::recording(
-        "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nconnection: x\r\nx: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\n\
+        "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nconnection: x\r\nx: 1\r\ncontent-length: 40\r\n\r\nHTTP/1.1 103 Early Hints\r\n\
          link: </b.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
     );
     let tollgate = Manifest::default().in_front_of(&origin);
@@ -197,6 +197,7 @@ fn interim_responses_go_to_clients_that_know_them() {
     for (status, link) in [(103, Some("</a.css>; rel=preload")), (103, Some("</b.css>")), (200, None)] {
         let head = Message::read_head(&mut client.stream).unwrap();
         assert_eq!((head.status(), head.field("link"), head.field("x")), (status, link, None));
+        assert_eq!(head.field("content-length"), (status == 200).then_some("2"));
     }
     let mut old = tollgate.client();
     let response = String::from_utf8(old.send("GET / HTTP/1.0\r\nhost: t\r\n\r\n").rest()).unwrap();

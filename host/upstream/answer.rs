@@ -95,6 +95,11 @@ impl Answer {
         self.lease.as_mut().map(|lease| lease.connection.as_mut())
     }
 
+    /// True if the whole request has been sent.
+    pub fn has_sent_all(&self) -> bool {
+        matches!(self.sending, Sending::Done)
+    }
+
     fn begin(&mut self, head: Head) -> response::Parts {
         self.keep_alive = head.keep_alive;
         self.receiving = match head.framing {
@@ -142,6 +147,8 @@ impl Answer {
             match connection.poll_flush(cx) {
                 Poll::Ready(Ok(())) if had_room => return Ok(()),
                 Poll::Ready(Ok(())) => {}
+                // Nothing of it has gone out: what may lie on the connection is no answer to it.
+                Poll::Ready(Err(error)) if !connection.has_sent => return Err(Broken::Io(error)),
                 Poll::Ready(Err(_)) => {
                     self.sending = Sending::Refused;
                     return Ok(());

@@ -82,7 +82,8 @@ fn take_size(input: &mut BytesMut) -> Result<Option<u64>, Broken> {
         Some(at) => line.split_at(at),
         None => (line, &b""[..]),
     };
-    let digits = digits.trim_ascii_end();
+    let blanks = digits.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let digits = &digits[..digits.len() - blanks];
     // 16 digits are all that 64 bits hold; a line break within would begin another line for other readers.
     if digits.is_empty()
         || digits.len() > 16
@@ -154,6 +155,9 @@ mod tests {
             "0x1\r\n",
             "1\n",
             "1;\rx\r\n",
+            "1\r\r\n",
+            "1\r;x\r\n",
+            "1\x0c\r\n",
             "1\r\nabc",
             "11111111111111111\r\n",
             " 1\r\n",

@@ -99,10 +99,17 @@ pub(super) fn read(input: &mut BytesMut, method: &Method) -> Result<Option<Head>
         let value = HeaderValue::from_maybe_shared(bytes.slice(at..at + length));
         headers.append(name, value.map_err(|_| malformed())?);
     }
+    let lengths = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].map(|name| headers.contains_key(name));
     let framing = framing(&mut headers, method, status, version)?;
+    // Whoever announces content where there is none, or two lengths at once, may send what nobody expects.
+    let is_plain = match lengths {
+        [true, true] => false,
+        [false, false] => true,
+        _ => status != StatusCode::NO_CONTENT && !status.is_informational(),
+    };
     // What follows another protocol's beginning is not HTTP.
     let is_http = status != StatusCode::SWITCHING_PROTOCOLS;
-    let keep_alive = is_http && framing != ResponseFraming::Close && lives_on(&headers, version);
+    let keep_alive = is_http && is_plain && framing != ResponseFraming::Close && lives_on(&headers, version);
     Ok(Some(Head { status, headers, framing, keep_alive }))
 }
 
@@ -168,16 +175,12 @@ fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Broken> {
 }
 
 fn lives_on(headers: &HeaderMap, version: Version) -> bool {
-    let mut options = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim);
-    match version {
-        Version::HTTP_10 => options.any(|option| option.eq_ignore_ascii_case("keep-alive")),
-        _ => !options.any(|option| option.eq_ignore_ascii_case("close")),
-    }
+    let says = |wanted: &[u8]| {
+        let fields = headers.get_all(header::CONNECTION).iter();
+        let mut options = fields.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(wanted))
+    };
+    !says(b"close") && (version != Version::HTTP_10 || says(b"keep-alive"))
 }
 
 #[cfg(test)]
@@ -225,7 +228,8 @@ mod tests {
             ("content-length: 5\r\ncontent-length: 6\r\n", None, false),
             ("content-length: +5\r\n", None, false),
             ("content-length: 99999999999999999999\r\n", None, false),
-            ("content-length: 5\r\ntransfer-encoding: Chunked\r\n", Some(Chunked), true),
+            ("transfer-encoding: Chunked\r\n", Some(Chunked), true),
+            ("content-length: 5\r\ntransfer-encoding: Chunked\r\n", Some(Chunked), false),
             ("transfer-encoding: gzip, chunked\r\n", None, false),
             ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", None, false),
             ("", Some(Close), false),
@@ -241,6 +245,14 @@ mod tests {
         let old =
             parsed("HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\n", &Method::GET);
         assert!(old.unwrap().unwrap().keep_alive);
+        for suspect in [
+            "HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive, close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close, \u{fc}\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+        ] {
+            assert!(!parsed(suspect, &Method::GET).unwrap().unwrap().keep_alive, "{suspect}");
+        }
         let head = parsed("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &Method::HEAD).unwrap().unwrap();
         assert_eq!((head.framing, &head.headers["content-length"]), (Length(0), &HeaderValue::from(5)));
     }

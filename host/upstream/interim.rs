@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 
 use crate::headers;
 use crate::io::Watch;
@@ -28,6 +28,9 @@ impl Interim {
 
 fn encode(status: StatusCode, mut fields: HeaderMap) -> Vec<u8> {
     headers::strip_hop_by_hop(&mut fields);
+    // It has no content (RFC 9110, section 8.6): a length would make the client take the next head for it.
+    fields.remove(header::CONTENT_LENGTH);
+    fields.remove(header::TRAILER);
     let mut head =
         format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).into_bytes();
     for (name, value) in &fields {

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -89,14 +89,8 @@ impl Connection {
     /// True if an idle connection is of no use any more: the other side has closed it, or said something unasked.
     /// Costs no system call while nothing has happened on the socket.
     pub(super) fn is_spent(&self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        let mut is_silent = || {
-            self.stream.poll_read_ready(&mut context).is_pending()
-                || self
-                    .stream
-                    .try_read(&mut [0])
-                    .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-        };
+        let is_silent =
+            || self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         !(self.is_settled() && is_silent())
     }
 
