@@ -111,7 +111,7 @@ impl Attempts<'_> {
         run.exchange.response = None;
         // An upstream that answered before it had the whole request is still being sent to: two attempts would read one
         // body, and the connection could not be used again. It is closed instead.
-        if let Some(answer) = result.ok().filter(|_| self.body.is_read()) {
+        if let Some(answer) = result.ok().filter(Answer::has_sent_all) {
             discard(answer);
         }
         sleep(Duration::from_millis(delay.into())).await;

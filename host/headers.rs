@@ -104,11 +104,43 @@ fn is_forwarding(name: &HeaderName) -> bool {
     FORWARDING.contains(name)
 }
 
-/// Takes out of trailers what they must not bring in behind filters' backs: fields that the host owns, or makes itself.
+/// Fields that mean nothing, or something else, behind the content (RFC 9110, section 6.5.1): who asks, how long answers may
+/// be kept, what the content is.
+static NOT_IN_TRAILERS: [HeaderName; 11] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::CACHE_CONTROL,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::LOCATION,
+];
+
+/// Takes out of trailers what they must not bring in behind filters' backs: fields that the host owns, or makes itself, or
+/// that have no place there.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    for name in OWNED.iter().chain(&FORWARDING) {
+    for name in OWNED.iter().chain(&FORWARDING).chain(&NOT_IN_TRAILERS) {
         trailers.remove(name);
     }
+}
+
+/// The names of the trailers that a head announces.
+pub fn announced_trailers(head: &HeaderMap) -> Vec<HeaderName> {
+    let fields = head.get_all(header::TRAILER).iter().filter_map(|value| value.to_str().ok());
+    fields
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .collect()
+}
+
+/// Takes out of trailers what the head has not announced.
+pub fn strip_unannounced(trailers: &mut HeaderMap, announced: &[HeaderName]) {
+    let unannounced: Vec<_> = trailers.keys().filter(|name| !announced.contains(name)).cloned().collect();
+    unannounced.into_iter().for_each(|name| drop(trailers.remove(name)));
 }
 
 /// True if the client is willing to get trailers: the only use of `te` that goes on to the next hop.

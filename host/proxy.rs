@@ -61,7 +61,7 @@ async fn respond(
 ) -> Response<ResponseBody> {
     let run = &mut conclusion.run;
     let version = run.exchange.request.version;
-    let mut body = RequestBody::new(incoming, route.replay_limit, client.idle);
+    let mut body = RequestBody::new(incoming, &run.exchange.request.headers, route.replay_limit, client.idle);
     if run.on_request() == Flow::Respond {
         return reply(conclusion, route.errors);
     }

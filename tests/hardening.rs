@@ -95,15 +95,15 @@ fn a_post_is_not_made_twice_when_the_origin_fails_at_it() {
 }
 
 #[test]
-fn trailers_bring_in_nothing_that_the_host_owns() {
+fn trailers_bring_in_nothing_that_the_host_owns_or_the_head_has_not_announced() {
     let (seen, trailers) = channel();
     let origin = Origin::answering(move |request| {
         seen.send(request.trailers.clone()).unwrap();
         OK.to_vec()
     });
     let tollgate = Tollgate::in_front_of(&origin, "", "");
-    let request = "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\ntrailer: x-forwarded-for, x-sum\r\n\r\n\
-                   1\r\na\r\n0\r\nx-forwarded-for: 6.6.6.6\r\nx-sum: 1\r\n\r\n";
+    let request = "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\ntrailer: x-forwarded-for, x-sum, authorization\r\n\r\n\
+                   1\r\na\r\n0\r\nx-forwarded-for: 6.6.6.6\r\nx-sum: 1\r\nauthorization: Bearer root\r\nx-user: root\r\n\r\n";
     assert_eq!(tollgate.client().send(request).receive().status(), 200);
     assert_eq!(trailers.recv().unwrap(), [("x-sum".to_owned(), "1".to_owned())]);
 }

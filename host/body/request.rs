@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -50,9 +50,9 @@ impl fmt::Display for ReadError {
 impl std::error::Error for ReadError {}
 
 impl RequestBody {
-    /// The body of a request that has just arrived, of which at most `keep` bytes are kept for later attempts; `idle`
-    /// is how long the client may send nothing.
-    pub fn new(incoming: Incoming, keep: u64, idle: Duration) -> Self {
+    /// The body of a request with this head that has just arrived, of which at most `keep` bytes are kept for later
+    /// attempts; `idle` is how long the client may send nothing.
+    pub fn new(incoming: Incoming, head: &HeaderMap, keep: u64, idle: Duration) -> Self {
         if incoming.is_end_stream() {
             return Self::Whole(Bytes::new());
         }
@@ -62,6 +62,7 @@ impl RequestBody {
             keep,
             kept: Vec::new(),
             kept_bytes: 0,
+            announced: headers::announced_trailers(head),
             trailers: None,
             state: State::Reading,
             lost: false,
@@ -112,12 +113,10 @@ impl RequestBody {
         }
     }
 
-    /// There will be no further attempt: what was kept for one is let go.
+    /// There will be no further attempt: what was kept for one is let go, as soon as the last attempt has sent it.
     pub fn settle(&self) {
         if let Self::Streaming(source) = self {
-            let mut source = source.borrow_mut();
-            source.lost = true;
-            source.kept = Vec::new();
+            source.borrow_mut().lost = true;
         }
     }
 
@@ -157,6 +156,13 @@ impl RequestBody {
     }
 }
 
+/// A kept piece costs some memory beside its bytes, and a body may come in pieces of one: there are a few, and one more for
+/// so many bytes that may be kept.
+const FEW: u64 = 16;
+const PIECE: u64 = 64;
+/// Shorter pieces are copied when they are kept, in bytes.
+const SMALL: usize = 4 << 10;
+
 /// The client's end of a body, and what has been kept of it.
 #[derive(Debug)]
 pub struct Source {
@@ -165,6 +171,8 @@ pub struct Source {
     keep: u64,
     kept: Vec<Bytes>,
     kept_bytes: u64,
+    /// The trailers that may come.
+    announced: Vec<HeaderName>,
     trailers: Option<HeaderMap>,
     state: State,
     /// More than `keep` has been read: what was kept is gone.
@@ -210,7 +218,10 @@ impl Source {
                 }
                 Some(Ok(Err(frame))) => {
                     self.trailers = frame.into_trailers().ok();
-                    self.trailers.iter_mut().for_each(headers::strip_trailers);
+                    if let Some(trailers) = &mut self.trailers {
+                        headers::strip_trailers(trailers);
+                        headers::strip_unannounced(trailers, &self.announced);
+                    }
                 }
             }
         }
@@ -218,8 +229,10 @@ impl Source {
 
     /// The piece of that number, from what was kept or from the client.
     fn poll_piece(&mut self, next: usize, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ReadError>> {
-        if let Some(kept) = self.kept.get(next) {
-            return Poll::Ready(Ok(Some(kept.clone())));
+        let lost = self.lost;
+        if let Some(kept) = self.kept.get_mut(next) {
+            let piece = if lost { std::mem::take(kept) } else { kept.clone() };
+            return Poll::Ready(Ok(Some(piece)));
         }
         let chunk = ready!(self.poll_chunk(cx));
         if let Ok(Some(chunk)) = &chunk {
@@ -230,9 +243,12 @@ impl Source {
 
     fn remember(&mut self, chunk: &Bytes) {
         self.kept_bytes += chunk.len() as u64;
-        if self.lost || self.kept_bytes > self.keep {
+        if self.lost || self.kept_bytes > self.keep || self.kept.len() as u64 > self.keep / PIECE + FEW {
             self.lost = true;
             self.kept = Vec::new();
+        } else if chunk.len() < SMALL {
+            // It lies in a buffer of the connection's, which would be kept with it.
+            self.kept.push(Bytes::copy_from_slice(chunk));
         } else {
             self.kept.push(chunk.clone());
         }
