@@ -5,7 +5,7 @@ use super::process::{self, Server};
 use super::setup::{self, PROXY_CORE, Setup, configuration};
 use super::tollgate::Chain;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +18,8 @@ pub(crate) struct Contender {
     pub(crate) label: String,
     /// What it is sent.
     pub(crate) request: Request,
+    /// By which of its addresses on loopback it reaches the upstream.
+    upstream: Ipv4Addr,
     program: Program,
 }
 
@@ -49,9 +51,15 @@ impl Contender {
         contender(key, label, request, Program::Tollgate { program, chain, workers })
     }
 
+    /// The same, by another address of the upstream's: of ten thousand connections each, three contenders keep more open
+    /// than there are ports to one address, and then the system searches long for a free one.
+    pub(crate) fn by_address(self, last: u8) -> Self {
+        Self { upstream: Ipv4Addr::new(127, 0, 0, last), ..self }
+    }
+
     /// Starts it in front of the run's upstream, and waits until it answers.
     pub(crate) fn start(&self, setup: &Setup) -> Result<Server, String> {
-        self.start_before(setup, setup.upstream.address)
+        self.start_before(setup, (self.upstream, setup.upstream.address.port()).into())
     }
 
     /// Starts it in front of an upstream on loopback, and waits until it answers.
@@ -150,7 +158,13 @@ fn tollgates(setup: &Setup, program: &Path, key: &str, label: &str) -> Vec<Conte
 }
 
 fn contender(key: &str, label: &str, request: Request, program: Program) -> Contender {
-    Contender { key: key.to_owned(), label: label.to_owned(), request, program }
+    Contender {
+        key: key.to_owned(),
+        label: label.to_owned(),
+        request,
+        upstream: Ipv4Addr::LOCALHOST,
+        program,
+    }
 }
 
 /// Whether a program knows an environment variable: its name is in it. One that is asked for a door that it does not
