@@ -26,6 +26,8 @@ pub struct Answer {
     lease: Option<Lease>,
     sending: Sending,
     receiving: Receiving,
+    /// How much of a head there was when it was last looked for.
+    known: usize,
     keep_alive: bool,
 }
 
@@ -58,7 +60,7 @@ impl Answer {
         head::write(request, framing, &mut lease.connection.output);
         let sending =
             if framing == RequestFraming::Nothing { Sending::Done } else { Sending::Body(body, framing) };
-        Self { lease: Some(lease), sending, receiving: Receiving::Head, keep_alive: false }
+        Self { lease: Some(lease), sending, receiving: Receiving::Head, known: 0, keep_alive: false }
     }
 
     /// The response's head, once it has come. Interim responses go to `interim`, one a turn, so that they are on their
@@ -72,8 +74,15 @@ impl Answer {
         self.poll_send(cx)?;
         let Some(lease) = &mut self.lease else { return Poll::Pending };
         loop {
-            match head::read(&mut lease.connection.input, method)? {
+            let input = &mut lease.connection.input;
+            let known = std::mem::replace(&mut self.known, input.len());
+            let head = match head::may_be_whole(input, known) {
+                true => head::read(input, method)?,
+                false => None,
+            };
+            match head {
                 Some(head) if head.status.is_informational() && head.status != 101 => {
+                    self.known = 0;
                     interim.forward(head.status, head.headers);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

@@ -77,6 +77,13 @@ fn put<const N: usize>(output: &mut BytesMut, parts: [&str; N]) {
     parts.iter().for_each(|part| output.put_slice(part.as_bytes()));
 }
 
+/// False if a head that was not all there when the input had `known` bytes is not yet, either: it ends with an empty line.
+/// So one that comes byte by byte is not read from its beginning with each.
+pub(super) fn may_be_whole(input: &[u8], known: usize) -> bool {
+    let new = &input[known.saturating_sub(3).min(input.len())..];
+    known == 0 || new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|end| end == b"\n\r\n")
+}
+
 /// Takes a response's head off the input, if it is all there.
 pub(super) fn read(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, Broken> {
     let mut space = [const { MaybeUninit::uninit() }; MAX_FIELDS];
@@ -255,5 +262,19 @@ mod tests {
         }
         let head = parsed("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &Method::HEAD).unwrap().unwrap();
         assert_eq!((head.framing, &head.headers["content-length"]), (Length(0), &HeaderValue::from(5)));
+    }
+
+    #[test]
+    fn a_head_is_read_when_its_last_line_may_have_come() {
+        for (head, whole) in [
+            ("HTTP/1.1 200 OK\r\na: b\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\na: b\n\n", true),
+            ("HTTP/1.1 200 OK\r\na: b\r\n\r", false),
+            ("HTTP/1.1 200 OK\r\na: b", false),
+        ] {
+            let ends = (1..=head.len()).filter(|end| may_be_whole(&head.as_bytes()[..*end], end - 1));
+            let expected: &[usize] = if whole { &[1, head.len()] } else { &[1] };
+            assert_eq!(ends.collect::<Vec<_>>(), expected, "{head:?}");
+        }
     }
 }
