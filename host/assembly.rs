@@ -163,22 +163,26 @@ impl Assembler {
                 index: attempt.index,
                 config: filter.config.to_string(),
                 time: filter.limits.time,
+                wait: filter.limits.wait,
                 memory: filter.limits.memory,
+                instances: filter.limits.instances,
+                origins: filter.grants.http.clone(),
                 shadow: filter.mode == Mode::Shadow,
                 cells: self.cells.open(&filter.name),
                 host: self.host.clone(),
             }),
             on_error: filter.on_error,
             isolation: filter.isolation,
+            max_reuse: filter.max_reuse,
         };
         // As it was loaded: what it does on trial must not reach what it keeps.
         check(&entry)?;
-        if entry.isolation == Isolation::Request {
+        if entry.isolation == Isolation::Request || entry.max_reuse.is_some() {
             match self.engine.preconfigure(&entry.program, &entry.filter) {
                 Ok(program) => entry.program = program,
                 Err(why) => {
                     let filter = entry.filter.name.as_str();
-                    tracing::info!(filter, "every exchange configures an instance of its own: {why}");
+                    tracing::info!(filter, "each of its instances is configured anew: {why}");
                 }
             }
         }
@@ -233,6 +237,7 @@ impl<'a> Attempt<'a> {
 
     fn check(&self, entry: &Entry, trial: Trial, host: &Host) -> Result<(), Problem> {
         check_config(&entry.program, self.filter)?;
+        check_grants(&entry.program, self.filter)?;
         let names = trial::names(self.manifest, self.index);
         let tried = trial::run(trial, &entry.program, &entry.filter, host, names);
         tried.map_err(|Failed { phase, fault }| match phase {
@@ -250,6 +255,16 @@ fn check_config(program: &Program, filter: &manifest::Filter) -> Result<(), Prob
         return Err(Problem::Unstartable(Fault { kind: crate::telemetry::FaultKind::Config, message }));
     }
     Ok(())
+}
+
+/// A grant that nothing can come of is a mistake, too.
+fn check_grants(program: &Program, filter: &manifest::Filter) -> Result<(), Problem> {
+    if filter.grants.http.is_empty() || program.sends_requests() {
+        return Ok(());
+    }
+    Err(Problem::Untried(
+        "it sends no requests (it does not import `wasi:http/outgoing-handler`); remove `grants.http`".into(),
+    ))
 }
 
 fn builtin(name: &str) -> Result<&'static [u8], Problem> {

@@ -43,7 +43,7 @@ impl Attempts<'_> {
     pub async fn run(&self, run: &mut Run) -> Option<Answer> {
         let mut permit = None;
         for number in 1.. {
-            if run.before_attempt(number) == Flow::Respond {
+            if run.before_attempt(number).await == Flow::Respond {
                 return None;
             }
             let begun = Instant::now();
@@ -53,7 +53,7 @@ impl Attempts<'_> {
                 return None;
             }
             let outcome = self.outcome(&run.exchange, &result);
-            let advice = run.after_attempt(number, outcome, begun.elapsed())?;
+            let advice = run.after_attempt(number, outcome, begun.elapsed()).await?;
             // The last retry is over: what it held of the budget is for others.
             drop(permit.take());
             permit = self.permit(advice, &run.exchange);

@@ -3,7 +3,7 @@
 //! that a call takes no lock and copies nothing.
 
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{request, response};
@@ -54,7 +54,7 @@ pub struct Exchange {
     /// The address that the connection came from.
     pub client: IpAddr,
     /// Route, upstream and provider.
-    pub names: Rc<Names>,
+    pub names: Arc<Names>,
     /// The request's head, as it will be sent upstream.
     pub request: request::Parts,
     /// The response's head, once there is one.
@@ -85,7 +85,7 @@ impl Exchange {
         request: request::Parts,
         id: String,
         client: IpAddr,
-        names: Rc<Names>,
+        names: Arc<Names>,
         timeout: Duration,
     ) -> Self {
         let started = Instant::now();
@@ -109,7 +109,7 @@ impl Exchange {
     /// No exchange at all: what an instance holds while it has none in hand.
     pub fn vacant() -> Self {
         let request = http::Request::new(()).into_parts().0;
-        Self::new(request, String::new(), IpAddr::from([0, 0, 0, 0]), Rc::default(), Duration::ZERO)
+        Self::new(request, String::new(), IpAddr::from([0, 0, 0, 0]), Arc::default(), Duration::ZERO)
     }
 
     /// What is left until the deadline; zero past it.
@@ -168,7 +168,7 @@ pub(crate) mod tests {
     /// An exchange for `GET /path?query` that has a second left.
     pub(crate) fn exchange() -> Exchange {
         let (request, ()) = http::Request::get("/path?query").body(()).unwrap().into_parts();
-        let names = Rc::new(Names { route: "r".into(), upstream: "u".into(), provider: "p".into() });
+        let names = Arc::new(Names { route: "r".into(), upstream: "u".into(), provider: "p".into() });
         Exchange::new(request, "id".into(), [127, 0, 0, 1].into(), names, Duration::from_secs(1))
     }
 

@@ -24,7 +24,8 @@
 //! * An exchange's end is a value. `conclusion::Conclusion` travels with the response, and its drop calls
 //!   `on-complete`, counts and logs: a client that leaves drops a future somewhere, and nothing can be forgotten.
 //! * One live instance a filter a worker is enough: phases are synchronous, a worker does one thing at a time, and the
-//!   contract forbids filters to keep an exchange's data, so exchanges interleave on it freely.
+//!   contract forbids filters to keep an exchange's data, so exchanges interleave on it freely. Only a filter that
+//!   waits for others has more, one for each call that is waiting (`chain::waiting`).
 //! * A stale pooled connection is `upstream`'s business and no attempt: filters and breakers never hear of it.
 //! * `hyper`'s server cannot send interim responses; `io::Watched` does, between `hyper`'s own writes.
 //! * A reload costs requests nothing because nothing is shared with it: a worker builds the next setup beside the one that

@@ -62,7 +62,7 @@ async fn respond(
     let run = &mut conclusion.run;
     let version = run.exchange.request.version;
     let mut body = RequestBody::new(incoming, &run.exchange.request.headers, route.replay_limit, client.idle);
-    if run.on_request() == Flow::Respond {
+    if run.on_request().await == Flow::Respond {
         return reply(conclusion, route.errors);
     }
     if run.walks().want_request_body() {
@@ -76,7 +76,7 @@ async fn respond(
     let attempts =
         Attempts { upstream: &route.upstream, body: &body, budget: &worker.budget, interim: &interim };
     let Some(answer) = attempts.run(run).await else { return reply(conclusion, route.errors) };
-    if run.on_response() == Flow::Respond {
+    if run.on_response().await == Flow::Respond {
         return reply(conclusion, route.errors);
     }
     stream(conclusion, route, answer)
@@ -210,7 +210,7 @@ async fn read_body(run: &mut Run, body: &RequestBody, limit: u64) -> Flow {
     match timeout_at(deadline, body.read_whole(limit)).await.unwrap_or(Err(ReadError::Stalled)) {
         Ok(bytes) => {
             run.exchange.body = Some(BufferedBody::new(bytes));
-            run.on_request_body()
+            run.on_request_body().await
         }
         Err(error) => run.fail(error.into()),
     }

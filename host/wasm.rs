@@ -5,6 +5,9 @@
 //! the component layer (`component`). Both are made from `wit/` when the host is built (`doors`), call the same functions
 //! (`imports`), and are tested against each other (`tests/doors.rs`).
 //!
+//! A component that imports WASI may wait: its calls run on stacks of their own (`component::wait`), and the worker goes on
+//! with other exchanges meanwhile. That makes a call dearer, so it is only for those.
+//!
 //! What was tried, and what it gave (`cargo bench`, nanoseconds, one core of an AMD EPYC, release profile):
 //!
 //! | | component layer | direct door |
@@ -31,6 +34,8 @@
 
 mod abi;
 mod bindings;
+mod call;
+mod callout;
 mod component;
 mod direct;
 mod doors;
@@ -44,6 +49,7 @@ mod instance;
 mod limiter;
 mod overtime;
 mod program;
+mod wasi;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -53,6 +59,7 @@ use wasmtime::component as components;
 
 pub use bindings::health::Status as HealthStatus;
 pub use bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
+pub use call::{AfterAttempt, Ask, Call, OnComplete, OnResponseChunk};
 pub use fault::Fault;
 pub use guest::{Filter, Host};
 pub use instance::Instance;
@@ -92,6 +99,7 @@ impl Engine {
         let engine = wasmtime::Engine::new(&engine::config(cache, engine::Slots::Emptied)?)?;
         let mut component = components::Linker::new(&engine);
         doors::component(&mut component)?;
+        wasi::link(&mut component)?;
         let mut direct = Linker::new(&engine);
         doors::direct(&mut direct)?;
         let linkers = program::Linkers { component, direct: Some(direct).filter(|_| door == Door::Direct) };

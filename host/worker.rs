@@ -88,7 +88,7 @@ pub enum Destination {
 #[derive(Debug)]
 pub struct Proxied {
     /// Route, upstream and provider.
-    pub names: Rc<Names>,
+    pub names: Arc<Names>,
     /// The upstream.
     pub upstream: Rc<Upstream>,
     /// The filters that it calls, by phase.
@@ -163,7 +163,7 @@ impl Setup {
         let chain = Chain::new(&assembly.entries, |filter| telemetry.filter(filter), previous_chain);
         for (index, entry) in assembly.entries.iter().enumerate() {
             let unstartable = |fault| Problem::Unstartable(fault).of(&entry.filter.name);
-            chain.warm_up(index).map_err(unstartable)?;
+            chain.warm_up(index).await.map_err(unstartable)?;
             // Exchanges go on meanwhile.
             tokio::task::yield_now().await;
         }
@@ -194,7 +194,7 @@ impl Setup {
                     provider: config.provider.clone(),
                 };
                 Some(Destination::Upstream(Proxied {
-                    names: Rc::new(names),
+                    names: Arc::new(names),
                     upstream: upstream.clone(),
                     walks: Rc::new(Walks::new(&chain, &target.filters)),
                     timeout: target.timeout,

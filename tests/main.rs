@@ -34,3 +34,4 @@ mod shutdown;
 mod smoke;
 mod smuggling;
 mod streaming;
+mod waiting;

@@ -2,7 +2,6 @@
 //! filter counts, keeps and reports meanwhile goes to a host made for the trial, and is forgotten with it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +14,11 @@ use crate::health::Board;
 use crate::manifest::{Manifest, Target};
 use crate::phase::Phase;
 use crate::state::Cells;
-use crate::telemetry::{Telemetry, TelemetryError};
-use crate::wasm::{Ending, Fault, Filter, Host, Instance, Outcome, Program, Verdict};
+use crate::telemetry::{FaultKind, Telemetry, TelemetryError};
+use crate::wasm::{
+    AfterAttempt, Ask, Call, Ending, Fault, Filter, Host, Instance, OnComplete, OnResponseChunk, Outcome,
+    Program, Verdict,
+};
 
 /// How far a filter is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,8 @@ pub(super) fn host(like: &Host) -> Result<Host, TelemetryError> {
     })
 }
 
-/// Tries a filter, as far as asked. `names` are those of a route that it is on.
+/// Tries a filter, as far as asked. `names` are those of a route that it is on. It can send requests to nobody: there is
+/// nothing to ask them about.
 pub(super) fn run(
     trial: Trial,
     program: &Program,
@@ -61,13 +64,27 @@ pub(super) fn run(
         config: filter.config.clone(),
         cells: Arc::new(Cells::default()),
         host: host.clone(),
+        origins: Vec::new(),
         ..*filter
     });
-    let started = Instance::new(program, &on_trial);
-    let instance = started.map_err(|fault| Failed { phase: None, fault })?;
-    match trial {
-        Trial::Start => Ok(()),
-        Trial::Phases => Walk { instance, exchange: Box::new(exchange(names)) }.run(program),
+    let tried = async {
+        let started = Instance::start(program, &on_trial).await;
+        let instance = started.map_err(|fault| Failed { phase: None, fault })?;
+        match trial {
+            Trial::Start => Ok(()),
+            Trial::Phases => {
+                Walk { instance, exchange: Box::new(exchange(names)), wait: filter.wait }.run(program).await
+            }
+        }
+    };
+    // Nothing but the filter runs here, and nobody else waits.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(tried),
+        Err(error) => {
+            let message = format!("there is nothing to try it with: {error}");
+            Err(Failed { phase: None, fault: Fault { kind: FaultKind::Trap, message } })
+        }
     }
 }
 
@@ -90,19 +107,21 @@ pub(super) fn names(manifest: &Manifest, index: usize) -> Names {
 struct Walk {
     instance: Instance,
     exchange: Box<Exchange>,
+    /// How long a call may wait.
+    wait: Duration,
 }
 
 impl Walk {
     /// Every phase is called, whatever the filter says before: one in shadow mode, or after another that failed open,
     /// is called like that, too.
-    fn run(mut self, program: &Program) -> Result<(), Failed> {
+    async fn run(mut self, program: &Program) -> Result<(), Failed> {
         let mut passed = true;
         for phase in program.phases.iter().copied() {
             // The contract: not for an attempt that the filter did not let pass.
             if phase == Phase::AfterAttempt && !passed {
                 continue;
             }
-            let called = self.call(phase).map_err(|fault| Failed { phase: Some(phase), fault })?;
+            let called = self.call(phase).await.map_err(|fault| Failed { phase: Some(phase), fault })?;
             passed = called != Some(Verdict::Respond);
             self.exchange.reply = None;
         }
@@ -110,21 +129,30 @@ impl Walk {
     }
 
     /// Calls one phase, with the exchange as it is then; its verdict, if the phase has one.
-    fn call(&mut self, phase: Phase) -> Result<Option<Verdict>, Fault> {
+    async fn call(&mut self, phase: Phase) -> Result<Option<Verdict>, Fault> {
         self.arrive_at(phase);
-        let Self { instance, exchange } = self;
+        let outcome = Outcome::Status(200);
         match phase {
             Phase::Configure => Ok(None),
-            Phase::OnRequest => instance.on_request(exchange).map(Some),
-            Phase::OnRequestBody => instance.on_request_body(exchange).map(Some),
-            Phase::BeforeAttempt => instance.before_attempt(exchange, 1).map(Some),
+            Phase::OnRequest => self.wait(Ask::Request).await.map(Some),
+            Phase::OnRequestBody => self.wait(Ask::RequestBody).await.map(Some),
+            Phase::BeforeAttempt => self.wait(Ask::BeforeAttempt(1)).await.map(Some),
             Phase::AfterAttempt => {
-                instance.after_attempt(exchange, 1, Outcome::Status(200), ELAPSED).map(|_| None)
+                self.wait(AfterAttempt { number: 1, outcome, elapsed: ELAPSED }).await.map(|_| None)
             }
-            Phase::OnResponse => instance.on_response(exchange).map(Some),
-            Phase::OnResponseChunk => instance.on_response_chunk(exchange, b"{}", true).map(|_| None),
-            Phase::OnComplete => instance.on_complete(exchange, Ending::Complete, ELAPSED).map(|()| None),
+            Phase::OnResponse => self.wait(Ask::Response).await.map(Some),
+            Phase::OnResponseChunk => {
+                self.wait(OnResponseChunk { chunk: b"{}", last: true }).await.map(|_| None)
+            }
+            Phase::OnComplete => {
+                let complete = OnComplete { ending: Ending::Complete, elapsed: ELAPSED };
+                self.wait(complete).await.map(|()| None)
+            }
         }
+    }
+
+    async fn wait<C: Call>(&mut self, call: C) -> Result<C::Answer, Fault> {
+        self.instance.wait(&mut self.exchange, call, self.wait).await
     }
 
     fn arrive_at(&mut self, phase: Phase) {
@@ -161,5 +189,5 @@ fn exchange(names: Names) -> Exchange {
         request.headers.insert(name, HeaderValue::from_static(value));
     }
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Exchange::new(request, "try-out".into(), client, Rc::new(names), TIMEOUT)
+    Exchange::new(request, "try-out".into(), client, Arc::new(names), TIMEOUT)
 }

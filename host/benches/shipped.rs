@@ -9,7 +9,7 @@ use tollgate::chain::{Flow, Run};
 use tollgate::manifest;
 use tollgate::wasm::{Advice, Door, Ending, Outcome};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, at_once};
 
 /// How long the upstream is said to have taken.
 const ELAPSED: Duration = Duration::from_millis(1);
@@ -54,24 +54,24 @@ const PHASES: [Phase; 4] = [
         name: "on-request",
         is_walked: |filter| matches!(filter, "policy" | "shedding"),
         before: |_| {},
-        call: |run| goes_on(run.on_request()),
+        call: |run| goes_on(at_once(run.on_request())),
     },
     Phase {
         name: "on-request-body",
         is_walked: |filter| matches!(filter, "validation" | "policy"),
-        before: |run| goes_on(run.on_request()),
-        call: |run| goes_on(run.on_request_body()),
+        before: |run| goes_on(at_once(run.on_request())),
+        call: |run| goes_on(at_once(run.on_request_body())),
     },
     Phase {
         name: "before-attempt",
         is_walked: |filter| matches!(filter, "breaker" | "retry"),
-        before: |run| goes_on(run.on_request()),
-        call: |run| goes_on(run.before_attempt(1)),
+        before: |run| goes_on(at_once(run.on_request())),
+        call: |run| goes_on(at_once(run.before_attempt(1))),
     },
     Phase {
         name: "after-attempt",
         is_walked: |filter| matches!(filter, "breaker" | "retry"),
-        before: |run| goes_on(run.before_attempt(1)),
+        before: |run| goes_on(at_once(run.before_attempt(1))),
         call: accepts,
     },
 ];
@@ -83,11 +83,11 @@ fn prepared(mut run: Run, before: fn(&mut Run)) -> Run {
 
 /// An exchange that goes well, from its head to its end.
 fn exchange(mut run: Run) {
-    goes_on(run.on_request());
-    goes_on(run.on_request_body());
-    goes_on(run.before_attempt(1));
+    goes_on(at_once(run.on_request()));
+    goes_on(at_once(run.on_request_body()));
+    goes_on(at_once(run.before_attempt(1)));
     accepts(&mut run);
-    goes_on(run.on_response());
+    goes_on(at_once(run.on_response()));
     run.ending = Ending::Complete;
     drop(black_box(run));
 }
@@ -97,6 +97,6 @@ fn goes_on(flow: Flow) {
 }
 
 fn accepts(run: &mut Run) {
-    let advice = run.after_attempt(1, Outcome::Status(200), ELAPSED);
+    let advice = at_once(run.after_attempt(1, Outcome::Status(200), ELAPSED));
     assert!(matches!(advice, Some(Advice::Accept)));
 }

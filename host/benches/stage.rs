@@ -1,9 +1,11 @@
 //! What a chain needs around it to be called: an engine, a manifest, a worker's counters, and exchanges.
 
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +26,14 @@ pub(crate) const CHAT: &str = include_str!("chat.json");
 /// An engine that opens filters that way. Compiled filters are kept for the next run.
 fn engine(door: Door) -> Arc<Engine> {
     Engine::new(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")), door).expect("an engine")
+}
+
+/// What comes of it, where no filter waits.
+pub(crate) fn at_once<F: Future>(walk: F) -> F::Output {
+    match pin!(walk).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a filter waits"),
+    }
 }
 
 /// Filters, assembled: what workers share.
@@ -54,11 +64,11 @@ impl Cast {
     pub(crate) fn stage(&self) -> Stage {
         let worker = self.telemetry.worker();
         let chain = Chain::new(&self.entries, |name| worker.filter(name), None);
-        (0..self.entries.len()).for_each(|index| chain.warm_up(index).expect("instances"));
+        (0..self.entries.len()).for_each(|index| at_once(chain.warm_up(index)).expect("instances"));
         Stage {
             filters: self.names.clone(),
             chain: Rc::new(chain),
-            names: Rc::new(Names {
+            names: Arc::new(Names {
                 route: "chat".into(),
                 upstream: "main".into(),
                 provider: "openai".into(),
@@ -75,7 +85,7 @@ pub(crate) struct Stage {
     /// The names of its filters, in order.
     pub(crate) filters: Vec<String>,
     chain: Rc<Chain>,
-    names: Rc<Names>,
+    names: Arc<Names>,
     request: request::Parts,
     body: Bytes,
     _worker: telemetry::Worker,

@@ -10,8 +10,9 @@ use super::{Chain, Failed, Fresh, Link};
 use crate::error::Error;
 use crate::exchange::{Exchange, Stage};
 use crate::phase::Phase;
-use crate::telemetry::FaultKind;
-use crate::wasm::{Advice, ChunkAction, Ending, Fault, Instance, Outcome, Verdict};
+use crate::wasm::{
+    Advice, AfterAttempt, Ask, Call, ChunkAction, Ending, OnComplete, OnResponseChunk, Outcome, Verdict,
+};
 
 /// For one route: the filters that take part in each phase, in the order in which the phase calls them. A phase that
 /// none exports is an empty list, and costs nothing.
@@ -116,17 +117,17 @@ impl Run {
     }
 
     /// The request's head has arrived.
-    pub fn on_request(&mut self) -> Flow {
+    pub async fn on_request(&mut self) -> Flow {
         self.began = true;
         let walks = self.walks.clone();
-        self.ask(Phase::OnRequest, &walks.request, Instance::on_request)
+        self.ask(&walks.request, Ask::Request).await
     }
 
     /// The request's body has arrived, and is in the exchange.
-    pub fn on_request_body(&mut self) -> Flow {
+    pub async fn on_request_body(&mut self) -> Flow {
         self.exchange.stage = Stage::RequestBody;
         let walks = self.walks.clone();
-        let flow = self.ask(Phase::OnRequestBody, &walks.request_body, Instance::on_request_body);
+        let flow = self.ask(&walks.request_body, Ask::RequestBody).await;
         // An upstream may take long, and the tree is many times the size of the text.
         if let Some(body) = &mut self.exchange.body {
             body.forget_json();
@@ -135,24 +136,27 @@ impl Run {
     }
 
     /// An attempt is about to be made.
-    pub fn before_attempt(&mut self, number: u32) -> Flow {
+    pub async fn before_attempt(&mut self, number: u32) -> Flow {
         self.exchange.stage = Stage::BeforeAttempt;
         let walks = self.walks.clone();
-        self.ask(Phase::BeforeAttempt, &walks.before_attempt, |i, exchange| {
-            i.before_attempt(exchange, number)
-        })
+        self.ask(&walks.before_attempt, Ask::BeforeAttempt(number)).await
     }
 
     /// An attempt has ended. Over the chain, `stop` beats `retry`, and `retry` beats `accept`; the longest delay counts.
     /// None: a filter failed, and the exchange's reply says so.
-    pub fn after_attempt(&mut self, number: u32, outcome: Outcome, elapsed: Duration) -> Option<Advice> {
+    pub async fn after_attempt(
+        &mut self,
+        number: u32,
+        outcome: Outcome,
+        elapsed: Duration,
+    ) -> Option<Advice> {
         self.exchange.stage = Stage::AfterAttempt;
         let (walks, chain) = (self.walks.clone(), self.chain.clone());
         let mut sum = Advice::Accept;
         let mut closed = false;
         for link in links(&chain, &walks.after_attempt) {
-            let call = |i: &mut Instance, e: &mut Box<Exchange>| i.after_attempt(e, number, outcome, elapsed);
-            match link.call(Phase::AfterAttempt, &mut self.exchange, &mut self.fresh, call) {
+            let call = AfterAttempt { number, outcome, elapsed };
+            match link.call(&mut self.exchange, &mut self.fresh, call).await {
                 Ok(advice) if !link.entry.filter.shadow => sum = stronger(sum, advice),
                 Err(Failed::Closed) => closed = true,
                 Ok(_) | Err(Failed::Open) => {}
@@ -168,18 +172,19 @@ impl Run {
     }
 
     /// The response's head has arrived, and is in the exchange.
-    pub fn on_response(&mut self) -> Flow {
+    pub async fn on_response(&mut self) -> Flow {
         self.exchange.stage = Stage::ResponseHead;
         let walks = self.walks.clone();
-        self.ask(Phase::OnResponse, &walks.response, Instance::on_response)
+        self.ask(&walks.response, Ask::Response).await
     }
 
-    /// A piece of the response's body has arrived; `last`, and no other will.
+    /// A piece of the response's body has arrived; `last`, and no other will. A filter that would have to wait here fails:
+    /// the body streams.
     pub fn on_response_chunk(&mut self, mut chunk: Bytes, last: bool) -> Chunk {
         let (walks, chain) = (self.walks.clone(), self.chain.clone());
         for link in links(&chain, &walks.response_chunk) {
-            let call = |i: &mut Instance, e: &mut Box<Exchange>| i.on_response_chunk(e, &chunk, last);
-            let answer = link.call(Phase::OnResponseChunk, &mut self.exchange, &mut self.fresh, call);
+            let call = OnResponseChunk { chunk: &chunk, last };
+            let answer = link.call_now(&mut self.exchange, &mut self.fresh, call);
             self.exchange.reply = None;
             match answer {
                 Ok(_) if link.entry.filter.shadow => {}
@@ -193,24 +198,16 @@ impl Run {
     }
 
     /// Asks filters for their verdicts, until one responds.
-    fn ask(
-        &mut self,
-        phase: Phase,
-        filters: &[usize],
-        call: impl Fn(&mut Instance, &mut Box<Exchange>) -> Result<Verdict, Fault>,
-    ) -> Flow {
+    async fn ask(&mut self, filters: &[usize], ask: Ask) -> Flow {
         let chain = self.chain.clone();
         for link in links(&chain, filters) {
-            let call = |i: &mut Instance, exchange: &mut Box<Exchange>| {
-                call(i, exchange).and_then(|v| said(v, exchange))
-            };
-            let answer = link.call(phase, &mut self.exchange, &mut self.fresh, call);
+            let answer = link.call(&mut self.exchange, &mut self.fresh, ask).await;
             if answer == Ok(Verdict::Respond) {
-                link.counters.rejection(phase);
+                link.counters.rejection(ask.phase());
             }
             match answer {
                 Ok(Verdict::Respond) if !link.entry.filter.shadow => return Flow::Respond,
-                Ok(Verdict::Respond) => link.would_have_answered(phase, &mut self.exchange),
+                Ok(Verdict::Respond) => link.would_have_answered(ask.phase(), &mut self.exchange),
                 Err(Failed::Closed) => return self.fail(Error::FilterFailed),
                 // What it had begun to say does not count.
                 Ok(_) | Err(Failed::Open) => self.exchange.reply = None,
@@ -226,28 +223,38 @@ impl Drop for Run {
             return;
         }
         self.exchange.stage = Stage::Complete;
-        let (walks, chain) = (self.walks.clone(), self.chain.clone());
         let elapsed = Instant::now().saturating_duration_since(self.exchange.started);
-        for link in links(&chain, &walks.complete) {
-            let ending = self.ending;
-            let call = |i: &mut Instance, e: &mut Box<Exchange>| i.on_complete(e, ending, elapsed);
-            // There is no answer left that a fault could change; it has been logged and counted.
-            let _ = link.call(Phase::OnComplete, &mut self.exchange, &mut self.fresh, call);
+        let call = OnComplete { ending: self.ending, elapsed };
+        if links(&self.chain, &self.walks.complete).any(|link| link.waits) {
+            return self.complete_later(call);
         }
+        for link in links(&self.chain, &self.walks.complete) {
+            // There is no answer left that a fault could change; it has been logged and counted.
+            let _ = link.call_at_once(&mut self.exchange, &mut self.fresh, call);
+        }
+    }
+}
+
+impl Run {
+    /// Nobody waits for filters that may wait: a task of its own sees them through.
+    fn complete_later(&mut self, call: OnComplete) {
+        // Without a runtime the worker is gone, and filters with it.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let mut exchange = std::mem::replace(&mut self.exchange, Box::new(Exchange::vacant()));
+        let mut fresh = std::mem::take(&mut self.fresh);
+        let (chain, walks) = (self.chain.clone(), self.walks.clone());
+        tokio::task::spawn_local(async move {
+            for link in links(&chain, &walks.complete) {
+                let _ = link.call(&mut exchange, &mut fresh, call).await;
+            }
+        });
     }
 }
 
 fn links<'a>(chain: &'a Chain, filters: &'a [usize]) -> impl Iterator<Item = &'a Link> {
     filters.iter().filter_map(|index| chain.links.get(*index).map(|link| &**link))
-}
-
-/// `respond` without a reply is a fault of the filter: there would be nothing to send.
-fn said(verdict: Verdict, exchange: &Exchange) -> Result<Verdict, Fault> {
-    if verdict == Verdict::Respond && exchange.reply.is_none() {
-        let message = "it answered `respond` without having made a reply".into();
-        return Err(Fault { kind: FaultKind::Reply, message });
-    }
-    Ok(verdict)
 }
 
 fn stronger(one: Advice, other: Advice) -> Advice {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use http::Uri;
 
 use super::mistake::{Fault, quoted};
-use super::model::Endpoint;
+use super::model::{Endpoint, Origin};
 use super::written::Grammar;
 
 /// An IP address and a port to listen on.
@@ -52,33 +52,67 @@ impl Grammar for Endpoint {
     const PATTERN: &'static str = "^http://[^/?#@]+/?$";
 
     fn read(text: &str) -> Result<Endpoint, Fault> {
+        let Origin { is_secure, host, port } = Origin::read(text)?;
+        if is_secure {
+            return Err(Fault::new("TLS to upstreams is not available in this version"));
+        }
+        Ok(Endpoint { url: text.to_owned(), host, port })
+    }
+}
+
+impl Grammar for Origin {
+    type Value = Origin;
+    const EXPECTED: &'static str = "an origin such as `https://auth.internal`";
+    const PATTERN: &'static str = "^https?://[^/?#@]+/?$";
+
+    fn read(text: &str) -> Result<Origin, Fault> {
         let wrong = |what: &str| Fault::new(format!("{} {what}", quoted(text)));
         let example = "write one such as `http://127.0.0.1:9000`";
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(wrong("is not a URL").help(format!("did you mean `http://{text}`?")));
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(Fault::new("TLS to upstreams is not available in this version")),
-            _ => return Err(wrong("does not begin with `http://`").help(example)),
+        if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
+            return Err(wrong("does not begin with `http://`").help(example));
         }
         if rest.contains('@') {
-            return Err(wrong("has a user name in it").help("endpoints have none"));
+            return Err(wrong("has a user name in it").help("leave it out"));
         }
         let uri: Uri = text.parse().map_err(|_| wrong("is not a URL").help(example))?;
         // `Uri` drops fragments without a word.
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") || text.contains('#') {
             return Err(wrong("has a path or a query").help("end it after the host and port"));
         }
-        let host = uri.host().and_then(host).ok_or_else(|| wrong("has no valid host").help(example))?;
-        // A port that is no number is `None`, too, but leaves more than the host.
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let port = match (uri.port_u16(), authority.len() == uri.host().map_or(0, str::len)) {
-            (Some(port), _) if port > 0 => port,
-            (None, true) => 80,
-            _ => return Err(wrong("has no valid port").help("ports are from 1 to 65535")),
+        if uri.host().and_then(host).is_none() {
+            return Err(wrong("has no valid host").help(example));
+        }
+        Origin::of(&uri).ok_or_else(|| wrong("has no valid port").help("ports are from 1 to 65535"))
+    }
+}
+
+impl Origin {
+    /// The origin of a resource; none if the URI has no scheme of HTTP's, no valid host, or no valid port.
+    pub fn of(uri: &Uri) -> Option<Self> {
+        let is_secure = match uri.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
         };
-        Ok(Endpoint { url: text.to_owned(), host, port })
+        let name = uri.host()?;
+        let authority = uri.authority()?.as_str();
+        let port = match uri.port_u16() {
+            Some(0) => return None,
+            Some(port) => port,
+            // A port that is no number is `None`, too, but leaves more than the host.
+            None if authority.len() == name.len() => {
+                if is_secure {
+                    443
+                } else {
+                    80
+                }
+            }
+            None => return None,
+        };
+        Some(Self { is_secure, host: host(name)?, port })
     }
 }
 
@@ -124,7 +158,7 @@ fn host(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, Grammar, Host};
+    use super::{Endpoint, Grammar, Host, Origin, Uri};
 
     #[test]
     fn endpoints() {
@@ -164,6 +198,24 @@ mod tests {
         ];
         for url in wrong {
             assert!(Endpoint::read(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn origins_are_compared_by_what_they_mean() {
+        let granted = Origin::read("https://Auth.internal/").unwrap();
+        for (uri, same) in [
+            ("https://auth.internal/v1?q", true),
+            ("https://AUTH.internal:443", true),
+            ("http://auth.internal:443", false),
+            ("https://auth.internal:444", false),
+            ("https://auth.internal.", false),
+            ("https://auth.internal:", false),
+            ("https://u@auth.internal", false),
+            ("/auth.internal", false),
+        ] {
+            let origin = Origin::of(&uri.parse::<Uri>().unwrap());
+            assert_eq!(origin.as_ref() == Some(&granted), same, "{uri}");
         }
     }
 

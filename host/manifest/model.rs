@@ -148,8 +148,12 @@ pub struct Filter {
     pub limits: Limits,
     /// How long an instance lives.
     pub isolation: Isolation,
+    /// How many exchanges an instance serves, if not any number.
+    pub max_reuse: Option<u32>,
     /// Whether its decisions count.
     pub mode: Mode,
+    /// What it may reach.
+    pub grants: Grants,
 }
 
 /// Where a filter's code is.
@@ -183,13 +187,35 @@ pub enum OnError {
     Open,
 }
 
-/// What one call of a filter may use.
+/// What a filter may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// 1 ms to 10 s.
+    /// What one call may compute: 1 ms to 10 s.
     pub time: Duration,
+    /// How long one call may take if it waits for others: 1 ms to 5 min.
+    pub wait: Duration,
     /// Bytes of an instance's memory: 64 KiB to 4 GiB.
     pub memory: u64,
+    /// Instances that a worker may have at once: 1 to 4096.
+    pub instances: usize,
+}
+
+/// Where requests can be sent: scheme, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// It is reached over TLS.
+    pub is_secure: bool,
+    /// The host, in lower case; an IPv6 address has no brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// What a filter may reach beyond the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Where it may send requests.
+    pub http: Vec<Origin>,
 }
 
 /// How long an instance of a filter lives.

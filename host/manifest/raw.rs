@@ -6,12 +6,12 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde_json::{Map, Value};
 
 use super::address::{Address, Host};
 use super::field::{Entries, Field};
-use super::model::{Balance, Component, Endpoint, ErrorFormat, Isolation, LogLevel, Mode, OnError};
+use super::model::{Balance, Component, Endpoint, ErrorFormat, Isolation, LogLevel, Mode, OnError, Origin};
 use super::quantity::{Grace, Size, Span, Timeout};
 use super::word::{Name, Namespace, Reference, RequestMethod, RequestPath};
 use super::written::{Count, Flag, Written, allow_variable};
@@ -160,22 +160,37 @@ Filter {
     /// How long an instance of it lives.
     #[schemars(extend("default" = "worker"))]
     isolation: Isolation,
+    /// How many exchanges an instance of `isolation: worker` serves before a fresh one takes its place; any number, if it is left out.
+    max_reuse: Count<1, 1_000_000_000>,
     /// Whether its decisions count.
     #[schemars(extend("default" = "enforce"))]
     mode: Mode,
-    /// What it may reach: nothing, in this version.
+    /// What it may reach.
     grants: Grants,
 }}
 
 block! {
-/// What one call of a filter may use.
+/// What a filter may use.
 Limits {
-    /// 1ms to 10s.
+    /// What one call may compute: 1ms to 10s.
     #[schemars(extend("default" = "10ms"))]
     time: Written<Span<1, 10_000>>,
+    /// How long one call may take that waits for others, in all: 1ms to 5min.
+    #[schemars(extend("default" = "1s"))]
+    wait: Written<Span<1, 300_000>>,
     /// The memory of an instance: 64KiB to 4GiB.
     #[schemars(extend("default" = "16MiB"))]
     memory: Written<Size<{ 64 << 10 }, { 4 << 30 }>>,
+    /// Instances that a worker may have at once.
+    #[schemars(extend("default" = 1024))]
+    instances: Count<1, 4096>,
+}}
+
+block! {
+/// What a filter may reach beyond the contract.
+Grants {
+    /// The origins that it may send requests to.
+    http: Vec<Field<Written<Origin>>>,
 }}
 
 block! {
@@ -306,44 +321,3 @@ impl JsonSchema for Version {
 #[derive(Default, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub(super) struct Settings(pub(super) Map<String, Value>);
-
-/// What a filter may reach beyond the contract: nothing yet.
-#[derive(Default)]
-pub(super) struct Grants;
-
-impl<'de> Deserialize<'de> for Grants {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Grants, D::Error> {
-        deserializer.deserialize_map(GrantsVisitor)
-    }
-}
-
-struct GrantsVisitor;
-
-impl<'de> Visitor<'de> for GrantsVisitor {
-    type Value = Grants;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Grants, A::Error> {
-        match map.next_key::<IgnoredAny>()? {
-            None => Ok(Grants),
-            Some(_) => Err(A::Error::custom("nothing can be granted in this version; leave `grants` out")),
-        }
-    }
-}
-
-impl JsonSchema for Grants {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Grants".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "maxProperties": 0 })
-    }
-}

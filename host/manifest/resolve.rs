@@ -193,6 +193,12 @@ impl Resolver<'_> {
         let name = filter.name.given();
         names.push(name.as_ref().map(|(name, at)| (name.0.as_str(), *at)), self.findings);
         let (name, _) = name?;
+        let isolation = filter.isolation.or_default();
+        let max_reuse = filter.max_reuse.given();
+        if let (Some((_, at)), Isolation::Request) = (&max_reuse, isolation) {
+            let fault = Fault::new("no exchange shares an instance with another with `isolation: request`");
+            self.findings.add(*at, fault.help("leave `max-reuse` out"));
+        }
         Some(Filter {
             name: name.0,
             component: self.located(filter.component.given()?.0.0),
@@ -200,10 +206,14 @@ impl Resolver<'_> {
             on_error: filter.on_error.or_default(),
             limits: Limits {
                 time: limits.time.value_or(Duration::from_millis(10)),
+                wait: limits.wait.value_or(Duration::from_secs(1)),
                 memory: limits.memory.value_or(16 << 20),
+                instances: limits.instances.count_or(1024) as usize,
             },
-            isolation: filter.isolation.or_default(),
+            isolation,
+            max_reuse: max_reuse.map(|(count, _)| count.0),
             mode: filter.mode.or_default(),
+            grants: Grants { http: origins(filter.grants.or_default()) },
         })
     }
 
@@ -223,6 +233,11 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
         && one.port() == other.port()
         && one.is_ipv4() == other.is_ipv4()
         && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+fn origins(grants: raw::Grants) -> Vec<Origin> {
+    let origins = grants.http.or_default().into_iter();
+    origins.filter_map(|origin| origin.given()).map(|(origin, _)| origin.0).collect()
 }
 
 fn bytes(size: u64) -> usize {

@@ -64,7 +64,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("[\"http://127.0.0.1:9000\"]", "[]", &["6:16: there is no endpoint; write at least one"]),
     ("http://127.0.0.1:9000", "https://api.example.com", &["6:17: TLS to upstreams is not available in this version"]),
     ("http://127.0.0.1:9000", "127.0.0.1:9000", &["6:17: `127.0.0.1:9000` is not a URL; did you mean `http://127.0.0.1:9000`?"]),
-    ("http://127.0.0.1:9000", "http://u:p@h/", &["6:17: `http://u:p@h/` has a user name in it; endpoints have none"]),
+    ("http://127.0.0.1:9000", "http://u:p@h/", &["6:17: `http://u:p@h/` has a user name in it; leave it out"]),
     ("http://127.0.0.1:9000", "http://h/path", &["6:17: `http://h/path` has a path or a query; end it after the host and port"]),
     ("http://127.0.0.1:9000", "ftp://h", &["6:17: `ftp://h` does not begin with `http://`; write one such as `http://127.0.0.1:9000`"]),
     ("    endpoints:", "    balance: random\n    endpoints:", &["6:14: `random` is not known here; it can be `round-robin`, `least-request` or `consistent-hash`"]),
@@ -81,7 +81,8 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (COMPONENT, "    component: builtin:retry\n    on-error: ignore\n", &["10:15: `ignore` is not known here; it can be `closed` or `open`"]),
     (COMPONENT, "    component: builtin:retry\n    isolation: none\n", &["10:16: `none` is not known here; it can be `worker` or `request`"]),
     (COMPONENT, "    component: builtin:retry\n    mode: shaddow\n", &["10:11: `shaddow` is not known here; did you mean `shadow`?"]),
-    (COMPONENT, "    component: builtin:retry\n    grants: {http: [\"https://a\"]}\n", &["10:13: nothing can be granted in this version; leave `grants` out"]),
+    (COMPONENT, "    component: builtin:retry\n    grants: {http: [\"https://a/b\", auth.internal]}\n", &["10:21: `https://a/b` has a path or a query; end it after the host and port", "10:36: `auth.internal` is not a URL; did you mean `http://auth.internal`?"]),
+    (COMPONENT, "    component: builtin:retry\n    isolation: request\n    max-reuse: 9\n", &["11:16: no exchange shares an instance with another with `isolation: request`; leave `max-reuse` out"]),
     (COMPONENT, "    component: builtin:retry\n    config: 7\n", &["10:13: expected a mapping, found `7`"]),
     (ROUTE, "    serve: metrics\n    upstream: main", &["13:15: a route has either `upstream` or `serve`; remove one"]),
     (ROUTE, "    errors: problem", &["11:5: the route leads nowhere; give it `upstream` or `serve`"]),
@@ -227,7 +228,7 @@ fn defaults_in_the_schema_are_those_that_apply() {
         "routes": [{"match": {"path-prefix": "/"}, "upstream": "main"}],
     });
     let schema = json_schema();
-    assert_eq!(write_defaults(&schema, &schema, &mut written), 26, "{written:#}");
+    assert_eq!(write_defaults(&schema, &schema, &mut written), 28, "{written:#}");
     // JSON is YAML.
     let manifest = read(&written.to_string()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(manifest, with("", ""));
@@ -280,10 +281,11 @@ filters:
   - name: mine
     component: ./filters/mine.wasm
     on-error: closed
-    limits: {time: 10ms, memory: 16MiB}
+    limits: {time: 10ms, wait: 1s, memory: 16MiB, instances: 8}
     isolation: worker
     mode: enforce
-    grants: {}
+    max-reuse: 1000
+    grants: {http: ["https://auth.internal"]}
 routes:
   - match: {path: /metrics}
     serve: metrics

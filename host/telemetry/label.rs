@@ -127,6 +127,8 @@ labels! {
         Config = "config",
         /// It answered `respond` without having made a reply.
         Reply = "reply",
+        /// The worker had as many instances of it as its `limits.instances` allows.
+        Instances = "instances",
     }
     /// What became of a reload: the label `result` of `config_reloads_total`.
     ReloadResult {

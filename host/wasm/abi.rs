@@ -12,8 +12,8 @@
 //! | live | how many pieces are in use; the guest takes one off when it frees a piece, and resets `next` with the last |
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::OnceLock;
 
 use wasmtime::{AsContextMut, Caller, Func, Memory, Result, TypedFunc, WasmParams, WasmResults};
 
@@ -26,12 +26,12 @@ pub(super) type Realloc = Typed<(u32, u32, u32, u32), u32>;
 /// share, and most of an instance's functions are never called.
 pub(super) struct Typed<P, R> {
     function: Func,
-    typed: OnceCell<TypedFunc<P, R>>,
+    typed: OnceLock<TypedFunc<P, R>>,
 }
 
 impl<P, R> Typed<P, R> {
     pub(super) fn new(function: Func) -> Self {
-        Self { function, typed: OnceCell::new() }
+        Self { function, typed: OnceLock::new() }
     }
 
     pub(super) fn call(&self, mut store: impl AsContextMut<Data = Guest>, parameters: P) -> Result<R>
@@ -56,7 +56,7 @@ pub(super) struct Linear {
     pub(super) instance: wasmtime::Instance,
     /// A module may do without, if nothing that it imports or exports needs one.
     pub(super) memory: Option<Memory>,
-    pub(super) realloc: Option<Rc<Realloc>>,
+    pub(super) realloc: Option<Arc<Realloc>>,
     pub(super) arena: Option<u32>,
 }
 

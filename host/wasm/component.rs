@@ -2,12 +2,13 @@
 
 use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, TypedFunc};
+use wasmtime::component::{
+    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc,
+};
 
 use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
 use super::fault::one_line;
 use super::guest::Guest;
-use super::instance::Phases;
 use super::program::{Exported, LoadError};
 use crate::phase::Phase;
 
@@ -39,8 +40,19 @@ impl Linked {
         Ok(Self { pre, exports })
     }
 
-    pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Box<dyn Phases>> {
+    /// An instance, in `store`.
+    pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Exports> {
         let instance = self.pre.instantiate(&mut *store)?;
+        self.exports(store, instance)
+    }
+
+    /// An instance of a guest that may wait, in `store`.
+    pub(super) async fn instantiate_waiting(&self, store: &mut Store<Guest>) -> wasmtime::Result<Exports> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        self.exports(store, instance)
+    }
+
+    fn exports(&self, store: &mut Store<Guest>, instance: Instance) -> wasmtime::Result<Exports> {
         let mut exports = Exports::default();
         for (phase, index) in &self.exports {
             match phase {
@@ -62,72 +74,28 @@ impl Linked {
                 Phase::OnComplete => exports.on_complete = Some(instance.get_typed_func(&mut *store, index)?),
             }
         }
-        Ok(Box::new(exports))
+        Ok(exports)
     }
 }
 
 /// A function that a filter may export, with its parameters and its result.
-type Export<P, R> = Option<TypedFunc<P, (R,)>>;
+pub(super) type Export<P, R> = Option<TypedFunc<P, (R,)>>;
 
 /// The functions of the phases that the filter exports.
 #[derive(Default)]
-struct Exports {
-    configure: Export<(String,), Result<(), String>>,
-    on_request: Export<(), Verdict>,
-    on_request_body: Export<(), Verdict>,
-    before_attempt: Export<(u32,), Verdict>,
-    after_attempt: Export<(u32, Outcome, u64), Advice>,
-    on_response: Export<(), Verdict>,
-    on_response_chunk: Export<(Vec<u8>, bool), ChunkAction>,
-    on_complete: Option<TypedFunc<(Ending, u64), ()>>,
+pub(super) struct Exports {
+    pub(super) configure: Export<(String,), Result<(), String>>,
+    pub(super) on_request: Export<(), Verdict>,
+    pub(super) on_request_body: Export<(), Verdict>,
+    pub(super) before_attempt: Export<(u32,), Verdict>,
+    pub(super) after_attempt: Export<(u32, Outcome, u64), Advice>,
+    pub(super) on_response: Export<(), Verdict>,
+    pub(super) on_response_chunk: Export<(Vec<u8>, bool), ChunkAction>,
+    pub(super) on_complete: Option<TypedFunc<(Ending, u64), ()>>,
 }
 
-impl Phases for Exports {
-    fn configure(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<Result<(), String>> {
-        call(&self.configure, store, (config.to_owned(),), Ok(()))
-    }
-
-    fn on_request(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
-        call(&self.on_request, store, (), Verdict::Proceed)
-    }
-
-    fn on_request_body(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
-        call(&self.on_request_body, store, (), Verdict::Proceed)
-    }
-
-    fn before_attempt(&self, store: &mut Store<Guest>, number: u32) -> wasmtime::Result<Verdict> {
-        call(&self.before_attempt, store, (number,), Verdict::Proceed)
-    }
-
-    fn after_attempt(
-        &self,
-        store: &mut Store<Guest>,
-        number: u32,
-        outcome: Outcome,
-        micros: u64,
-    ) -> wasmtime::Result<Advice> {
-        call(&self.after_attempt, store, (number, outcome, micros), Advice::Accept)
-    }
-
-    fn on_response(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
-        call(&self.on_response, store, (), Verdict::Proceed)
-    }
-
-    fn on_response_chunk(
-        &self,
-        store: &mut Store<Guest>,
-        chunk: &[u8],
-        last: bool,
-    ) -> wasmtime::Result<ChunkAction> {
-        call(&self.on_response_chunk, store, (chunk.to_vec(), last), ChunkAction::Pass)
-    }
-
-    fn on_complete(&self, store: &mut Store<Guest>, ending: Ending, micros: u64) -> wasmtime::Result<()> {
-        self.on_complete.as_ref().map_or(Ok(()), |function| function.call(store, (ending, micros)))
-    }
-}
-
-fn call<P, R>(
+/// Calls a phase at once.
+pub(super) fn call<P, R>(
     export: &Export<P, R>,
     store: &mut Store<Guest>,
     parameters: P,
@@ -140,6 +108,22 @@ where
 {
     let Some(function) = export else { return Ok(absent) };
     function.call(store, parameters).map(|(answer,)| answer)
+}
+
+/// Calls a phase on a stack of the guest's own: it may wait.
+pub(super) async fn wait<P, R>(
+    export: &Export<P, R>,
+    store: &mut Store<Guest>,
+    parameters: P,
+    absent: R,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + 'static,
+    R: Lift + 'static,
+    (R,): ComponentNamedList + Lift,
+{
+    let Some(function) = export else { return Ok(absent) };
+    function.call_async(store, parameters).await.map(|(answer,)| answer)
 }
 
 fn check_type(phase: Phase, function: &ComponentFunc, pre: &InstancePre<Guest>) -> wasmtime::Result<()> {

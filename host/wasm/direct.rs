@@ -6,7 +6,6 @@
 //! nothing else: that is so if wrapping the module anew gives the same component. Everything else goes through the
 //! component layer.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use wasmtime::{
@@ -20,7 +19,6 @@ use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
 use super::fault::one_line;
 use super::guest::Guest;
 use super::image;
-use super::instance::Phases;
 use super::program::{Exported, LoadError};
 use crate::phase::Phase;
 
@@ -196,12 +194,12 @@ impl Linked {
         &self,
         store: &mut Store<Guest>,
         configured: bool,
-    ) -> wasmtime::Result<Box<dyn Phases>> {
+    ) -> wasmtime::Result<Exports> {
         let places = &*self.places;
         let instance = self.pre.instantiate(&mut *store)?;
         let mut found = Found { store, instance };
         let memory = found.export(places.memory.as_ref()).and_then(Extern::into_memory);
-        let realloc = found.function(places.realloc.as_ref()).map(Rc::new);
+        let realloc = found.function(places.realloc.as_ref()).map(Arc::new);
         let arena = found.export(places.arena.as_ref()).and_then(Extern::into_global);
         let arena = arena.and_then(|global| global.get(&mut *found.store).i32()).map(i32::cast_unsigned);
         found.store.data_mut().linear = Some(Linear { instance, memory, realloc, arena });
@@ -222,7 +220,7 @@ impl Linked {
                 Phase::OnComplete => exports.on_complete = found.phase(place),
             }
         }
-        Ok(Box::new(exports))
+        Ok(exports)
     }
 }
 
@@ -272,7 +270,7 @@ struct Export<P, R> {
 
 /// The functions of the phases that the module exports. An answer of more than one word comes as its address.
 #[derive(Default)]
-struct Exports {
+pub(super) struct Exports {
     configure: Option<Export<(u32, u32), u32>>,
     on_request: Option<Export<(), u32>>,
     on_request_body: Option<Export<(), u32>>,
@@ -283,8 +281,12 @@ struct Exports {
     on_complete: Option<Export<(u32, u64), ()>>,
 }
 
-impl Phases for Exports {
-    fn configure(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<Result<(), String>> {
+impl Exports {
+    pub(super) fn configure(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+    ) -> wasmtime::Result<Result<(), String>> {
         let Some(export) = &self.configure else { return Ok(Ok(())) };
         let (at, length) = hand_over(store, config.as_bytes())?;
         export.call(store, (at, length), |memory, at| {
@@ -301,19 +303,19 @@ impl Phases for Exports {
         })
     }
 
-    fn on_request(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
+    pub(super) fn on_request(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
         verdict(&self.on_request, store, ())
     }
 
-    fn on_request_body(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
+    pub(super) fn on_request_body(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
         verdict(&self.on_request_body, store, ())
     }
 
-    fn before_attempt(&self, store: &mut Store<Guest>, number: u32) -> wasmtime::Result<Verdict> {
+    pub(super) fn before_attempt(&self, store: &mut Store<Guest>, number: u32) -> wasmtime::Result<Verdict> {
         verdict(&self.before_attempt, store, number)
     }
 
-    fn after_attempt(
+    pub(super) fn after_attempt(
         &self,
         store: &mut Store<Guest>,
         number: u32,
@@ -338,11 +340,11 @@ impl Phases for Exports {
         })
     }
 
-    fn on_response(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
+    pub(super) fn on_response(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict> {
         verdict(&self.on_response, store, ())
     }
 
-    fn on_response_chunk(
+    pub(super) fn on_response_chunk(
         &self,
         store: &mut Store<Guest>,
         chunk: &[u8],
@@ -362,7 +364,12 @@ impl Phases for Exports {
         })
     }
 
-    fn on_complete(&self, store: &mut Store<Guest>, ending: Ending, micros: u64) -> wasmtime::Result<()> {
+    pub(super) fn on_complete(
+        &self,
+        store: &mut Store<Guest>,
+        ending: Ending,
+        micros: u64,
+    ) -> wasmtime::Result<()> {
         let Some(export) = &self.on_complete else { return Ok(()) };
         export.call(store, (ending as u32, micros), |_, ()| Ok(()))
     }

@@ -71,6 +71,8 @@ fn pool(slots: Slots) -> PoolingAllocationConfig {
     pool.total_core_instances(4 * MAX_INSTANCES);
     pool.total_memories(MAX_INSTANCES);
     pool.total_tables(2 * MAX_INSTANCES);
+    // A guest that may wait has a stack of its own, and only while a call of it lasts.
+    pool.total_stacks(MAX_INSTANCES);
     // A JavaScript or Python engine has more than the default of both.
     pool.max_component_instance_size(4 << 20);
     pool.max_core_instance_size(4 << 20);

@@ -23,15 +23,29 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// A call was still waiting when its time was up.
+#[derive(Debug)]
+pub(super) struct WaitedTooLong;
+
+impl fmt::Display for WaitedTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the call waited longer than `limits.wait`, or than the exchange had time")
+    }
+}
+
+impl std::error::Error for WaitedTooLong {}
+
 impl Fault {
     /// Sorts what `wasmtime` reports. `refused`: the instance was refused memory before.
     pub(super) fn from_error(error: &wasmtime::Error, refused: bool) -> Self {
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => FaultKind::Timeout,
+            _ if error.is::<WaitedTooLong>() => FaultKind::Timeout,
             _ if refused => FaultKind::Memory,
             _ => FaultKind::Trap,
         };
         let message = match kind {
+            FaultKind::Timeout if error.is::<WaitedTooLong>() => WaitedTooLong.to_string(),
             FaultKind::Timeout => "the call took longer than `limits.time`".into(),
             FaultKind::Memory => "the guest wanted more memory than `limits.memory`".into(),
             _ => one_line(error),

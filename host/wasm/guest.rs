@@ -8,9 +8,11 @@ use super::abi::Linear;
 use super::handles::Handles;
 use super::limiter::Limiter;
 use super::overtime::Overtime;
+use super::wasi::Wasi;
 use crate::exchange::Exchange;
 use crate::headers::Fields;
 use crate::health::Board;
+use crate::manifest::Origin;
 use crate::pressure::Pressure;
 use crate::state::Cells;
 use crate::telemetry::Telemetry;
@@ -39,6 +41,12 @@ pub struct Filter {
     pub time: Duration,
     /// How many bytes of memory an instance may have.
     pub memory: u64,
+    /// How long a call may wait, computing included, if it can wait.
+    pub wait: Duration,
+    /// How many instances a worker may have at once.
+    pub instances: usize,
+    /// The origins that it may send requests to.
+    pub origins: Vec<Origin>,
     /// It runs and is counted, and decides nothing: what it would change stays as it is.
     pub shadow: bool,
     /// Its numbers.
@@ -62,11 +70,15 @@ pub(super) struct Guest {
     pub(super) linear: Option<Linear>,
     /// The guest is making room for what it gets, and may not call the host meanwhile.
     pub(super) is_lowering: bool,
+    /// What a guest finds of WASI, if it imports any.
+    pub(super) wasi: Option<Box<Wasi>>,
 }
 
 impl Guest {
-    pub(super) fn new(filter: Arc<Filter>) -> Self {
+    /// `has_wasi`: the guest imports some of WASI.
+    pub(super) fn new(filter: Arc<Filter>, has_wasi: bool) -> Self {
         Self {
+            wasi: has_wasi.then(|| Box::new(Wasi::new(&filter))),
             limiter: Limiter::new(filter.memory),
             overtime: Overtime::new(filter.time),
             filter,

@@ -1,17 +1,19 @@
-//! A filter come to life on one worker: a store of its own, and its phases behind one of two doors.
+//! A filter come to life on one worker: a store of its own, and its phases behind one of the doors.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::Store;
 
-use super::bindings::types::{Advice, ChunkAction, Ending, Outcome, Verdict};
+use super::call::{Call, Configure};
 use super::engine::ticks;
-use super::fault::Fault;
+use super::fault::{Fault, WaitedTooLong};
 use super::guest::{Filter, Guest};
 use super::handles::Handles;
 use super::program::Program;
+use super::{component, direct};
 use crate::exchange::Exchange;
 use crate::telemetry::FaultKind;
 
@@ -24,50 +26,48 @@ const MAX_SHARED_HANDLES: usize = 1024;
 /// A live instance of a filter.
 pub struct Instance {
     store: Store<Guest>,
-    phases: Box<dyn Phases>,
+    exports: Exports,
     time: u64,
 }
 
-/// The functions of the phases that a filter exports, as one of the doors calls them. Without the phase, the answer is the
-/// one that changes nothing.
-pub(super) trait Phases {
-    fn configure(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<Result<(), String>>;
-    fn on_request(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict>;
-    fn on_request_body(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict>;
-    fn before_attempt(&self, store: &mut Store<Guest>, number: u32) -> wasmtime::Result<Verdict>;
-    fn after_attempt(
-        &self,
-        store: &mut Store<Guest>,
-        number: u32,
-        outcome: Outcome,
-        micros: u64,
-    ) -> wasmtime::Result<Advice>;
-    fn on_response(&self, store: &mut Store<Guest>) -> wasmtime::Result<Verdict>;
-    fn on_response_chunk(
-        &self,
-        store: &mut Store<Guest>,
-        chunk: &[u8],
-        last: bool,
-    ) -> wasmtime::Result<ChunkAction>;
-    fn on_complete(&self, store: &mut Store<Guest>, ending: Ending, micros: u64) -> wasmtime::Result<()>;
+/// The functions of the phases that a filter exports, behind one of the doors.
+pub(super) enum Exports {
+    /// Straight to the core module.
+    Direct(Box<direct::Exports>),
+    /// Through the component layer, at once.
+    Component(Box<component::Exports>),
+    /// Through the component layer, on a stack of the guest's own.
+    Waiting(Box<component::Exports>),
 }
 
 impl Instance {
-    /// A fresh instance, configured.
+    /// A fresh instance, configured, of a filter that never waits.
     pub fn new(program: &Program, filter: &Arc<Filter>) -> Result<Self, Fault> {
-        let mut store = Store::new(program.engine(), Guest::new(filter.clone()));
-        store.limiter(|guest| &mut guest.limiter);
-        // What a component hands over in one call is copied to the host. It has no more than its memory, but a list may
-        // name the same bytes a thousand times.
-        store.set_hostcall_fuel(usize::try_from(filter.memory).unwrap_or(usize::MAX));
-        store.epoch_deadline_callback(|mut call| Ok(call.data_mut().overtime.decide()));
-        store.set_epoch_deadline(ticks(START));
-        let phases = program.instantiate(&mut store).map_err(|error| unstarted(&error, &store))?;
-        let mut instance = Self { store, phases, time: ticks(filter.time) };
+        let mut store = store(program, filter);
+        let exports = program.instantiate(&mut store).map_err(|error| unstarted(&error, &store))?;
+        let mut instance = Self { store, exports, time: ticks(filter.time) };
         match program.configured() {
             Some(opened) => instance.store.data_mut().handles = opened.clone(),
-            None => instance.configure(&filter.config)?,
+            None => {
+                let answer = instance.exports.call(&mut instance.store, Configure(&filter.config));
+                instance.has_configured(answer)?;
+            }
         }
+        instance.store.data_mut().limiter.settle();
+        Ok(instance)
+    }
+
+    /// A fresh instance, configured, of a filter that may wait; also while it starts.
+    pub async fn start(program: &Program, filter: &Arc<Filter>) -> Result<Self, Fault> {
+        let mut store = store(program, filter);
+        let meter = store.data_mut().overtime.meter();
+        let started = program.instantiate_waiting(&mut store);
+        let started = within(START, meter.runs_in(started)).await;
+        let exports = started.map_err(|error| unstarted(&error, &store))?;
+        let mut instance = Self { store, exports, time: ticks(filter.time) };
+        let configured = instance.exports.wait(&mut instance.store, Configure(&filter.config));
+        let configured = within(START, meter.runs_in(configured)).await;
+        instance.has_configured(configured)?;
         instance.store.data_mut().limiter.settle();
         Ok(instance)
     }
@@ -91,75 +91,73 @@ impl Instance {
         Ok((take(&mut self.store, core)?, handles))
     }
 
-    fn configure(&mut self, config: &str) -> Result<(), Fault> {
-        let answer = self.phases.configure(&mut self.store, config);
+    fn has_configured(&self, answer: wasmtime::Result<Result<(), String>>) -> Result<(), Fault> {
         answer
             .map_err(|error| unstarted(&error, &self.store))?
             .map_err(|message| Fault { kind: FaultKind::Config, message })
     }
 
-    /// Calls `on-request`; without that phase, proceeds.
-    pub fn on_request(&mut self, exchange: &mut Box<Exchange>) -> Result<Verdict, Fault> {
-        self.call(exchange, |phases, store| phases.on_request(store))
-    }
-
-    /// Calls `on-request-body`; without that phase, proceeds.
-    pub fn on_request_body(&mut self, exchange: &mut Box<Exchange>) -> Result<Verdict, Fault> {
-        self.call(exchange, |phases, store| phases.on_request_body(store))
-    }
-
-    /// Calls `before-attempt`; without that phase, proceeds.
-    pub fn before_attempt(&mut self, exchange: &mut Box<Exchange>, number: u32) -> Result<Verdict, Fault> {
-        self.call(exchange, |phases, store| phases.before_attempt(store, number))
-    }
-
-    /// Calls `after-attempt`; without that phase, accepts.
-    pub fn after_attempt(
-        &mut self,
-        exchange: &mut Box<Exchange>,
-        number: u32,
-        outcome: Outcome,
-        elapsed: Duration,
-    ) -> Result<Advice, Fault> {
-        self.call(exchange, |phases, store| phases.after_attempt(store, number, outcome, micros(elapsed)))
-    }
-
-    /// Calls `on-response`; without that phase, proceeds.
-    pub fn on_response(&mut self, exchange: &mut Box<Exchange>) -> Result<Verdict, Fault> {
-        self.call(exchange, |phases, store| phases.on_response(store))
-    }
-
-    /// Calls `on-response-chunk`; without that phase, passes.
-    pub fn on_response_chunk(
-        &mut self,
-        exchange: &mut Box<Exchange>,
-        chunk: &[u8],
-        last: bool,
-    ) -> Result<ChunkAction, Fault> {
-        self.call(exchange, |phases, store| phases.on_response_chunk(store, chunk, last))
-    }
-
-    /// Calls `on-complete`, if there is that phase.
-    pub fn on_complete(
-        &mut self,
-        exchange: &mut Box<Exchange>,
-        ending: Ending,
-        elapsed: Duration,
-    ) -> Result<(), Fault> {
-        self.call(exchange, |phases, store| phases.on_complete(store, ending, micros(elapsed)))
-    }
-
-    /// Calls an export with the exchange in hand, under the filter's time limit. After a fault the instance is spent.
-    fn call<R>(
-        &mut self,
-        exchange: &mut Box<Exchange>,
-        call: impl FnOnce(&dyn Phases, &mut Store<Guest>) -> wasmtime::Result<R>,
-    ) -> Result<R, Fault> {
+    /// Calls a phase with the exchange in hand, under the filter's time limit. After a fault the instance is spent.
+    pub fn call<C: Call>(&mut self, exchange: &mut Box<Exchange>, call: C) -> Result<C::Answer, Fault> {
         self.store.set_epoch_deadline(self.time);
         self.store.data_mut().begin(exchange);
-        let answer = call(&*self.phases, &mut self.store);
+        let answer = self.exports.call(&mut self.store, call);
         self.store.data_mut().swap(exchange);
+        let answer = self.answered(answer)?;
+        C::check(&answer, exchange)?;
+        Ok(answer)
+    }
+
+    /// Calls a phase of a filter that may wait, for that long in all; its time limit is for what it computes. If this is
+    /// dropped before it is done, the exchange is back where it was, and the instance is spent.
+    pub async fn wait<C: Call>(
+        &mut self,
+        exchange: &mut Box<Exchange>,
+        call: C,
+        limit: Duration,
+    ) -> Result<C::Answer, Fault> {
+        self.store.set_epoch_deadline(self.time);
+        self.store.data_mut().begin(exchange);
+        let meter = self.store.data_mut().overtime.meter();
+        let lent = Lent { store: &mut self.store, exchange };
+        let answer = within(limit, meter.runs_in(self.exports.wait(&mut *lent.store, call))).await;
+        drop(lent);
+        let answer = self.answered(answer)?;
+        C::check(&answer, exchange)?;
+        Ok(answer)
+    }
+
+    fn answered<R>(&self, answer: wasmtime::Result<R>) -> Result<R, Fault> {
         answer.map_err(|error| Fault::from_error(&error, self.store.data().limiter.has_refused()))
+    }
+}
+
+impl Exports {
+    fn call<C: Call>(&self, store: &mut Store<Guest>, call: C) -> wasmtime::Result<C::Answer> {
+        match self {
+            Self::Direct(exports) => call.directly(exports, store),
+            Self::Component(exports) => call.layered(exports, store),
+            Self::Waiting(_) => Err(wasmtime::Error::msg("it may wait, and was called where nothing can")),
+        }
+    }
+
+    async fn wait<C: Call>(&self, store: &mut Store<Guest>, call: C) -> wasmtime::Result<C::Answer> {
+        match self {
+            Self::Waiting(exports) => call.waiting(exports, store).await,
+            Self::Direct(_) | Self::Component(_) => self.call(store, call),
+        }
+    }
+}
+
+/// An exchange in the hands of a guest that may wait. Whatever becomes of the call, it is given back.
+struct Lent<'a> {
+    store: &'a mut Store<Guest>,
+    exchange: &'a mut Box<Exchange>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.store.data_mut().swap(self.exchange);
     }
 }
 
@@ -189,6 +187,21 @@ fn unstarted(error: &wasmtime::Error, store: &Store<Guest>) -> Fault {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+fn store(program: &Program, filter: &Arc<Filter>) -> Store<Guest> {
+    let mut store = Store::new(program.engine(), Guest::new(filter.clone(), program.waits()));
+    store.limiter(|guest| &mut guest.limiter);
+    // What a component hands over in one call is copied to the host. It has no more than its memory, but a list may
+    // name the same bytes a thousand times.
+    store.set_hostcall_fuel(usize::try_from(filter.memory).unwrap_or(usize::MAX));
+    store.epoch_deadline_callback(|mut call| Ok(call.data_mut().overtime.decide()));
+    store.set_epoch_deadline(ticks(START));
+    store
+}
+
+/// What comes of it within that time.
+async fn within<T>(limit: Duration, call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(wasmtime::Error::new(WaitedTooLong)),
+    }
 }

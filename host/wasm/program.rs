@@ -11,8 +11,8 @@ use wasmtime::{Linker, Module, Store};
 use super::fault::{Fault, one_line};
 use super::guest::{Filter, Guest};
 use super::handles::Handles;
-use super::instance::{Instance, Phases};
-use super::{component as layer, direct};
+use super::instance::{Exports, Instance};
+use super::{component as layer, direct, wasi};
 use crate::phase::Phase;
 
 /// The package whose interfaces are the contract, and the version that this host speaks.
@@ -67,7 +67,7 @@ impl fmt::Display for LoadError {
             Self::UnknownImport(name) => write!(
                 f,
                 "it imports `{name}`, which the contract does not offer and the manifest cannot grant; a filter may \
-                 import the interfaces of `{PACKAGE}…@{VERSION}` only"
+                 import the interfaces of `{PACKAGE}…@{VERSION}`, and those of WASI 0.2"
             ),
             Self::OtherVersion(name) => {
                 write!(f, "it speaks another version of the contract (`{name}`); this host speaks {VERSION}")
@@ -137,6 +137,9 @@ pub enum Door {
     Direct,
     /// Through the component layer: for every other.
     Component,
+    /// Through the component layer, on a stack of the filter's own: for those that import WASI, and so may wait.
+    #[value(skip)]
+    Waiting,
 }
 
 impl Door {
@@ -145,6 +148,7 @@ impl Door {
         match self {
             Self::Direct => "direct",
             Self::Component => "component",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -197,8 +201,19 @@ impl Program {
     pub fn door(&self) -> Door {
         match self.linked {
             Linked::Direct(_) => Door::Direct,
+            Linked::Component(_) if self.waits() => Door::Waiting,
             Linked::Component(_) => Door::Component,
         }
+    }
+
+    /// True if its calls may wait for others: it imports some of WASI.
+    pub fn waits(&self) -> bool {
+        self.imports.iter().any(|import| wasi::offers(import))
+    }
+
+    /// True if it may send requests of its own.
+    pub fn sends_requests(&self) -> bool {
+        self.imports.iter().any(|import| import.starts_with("wasi:http/outgoing-handler@"))
     }
 
     /// The program with everything exported that an image of it is made from.
@@ -249,11 +264,22 @@ impl Program {
         }
     }
 
-    pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Box<dyn Phases>> {
-        match (&self.configured, &self.linked) {
-            (Some(configured), _) => configured.linked.instantiate(store, true),
-            (None, Linked::Direct(linked)) => linked.instantiate(store, false),
-            (None, Linked::Component(linked)) => linked.instantiate(store),
+    /// An instance, in `store`, of a filter that never waits.
+    pub(super) fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Exports> {
+        Ok(match (&self.configured, &self.linked) {
+            (Some(configured), _) => Exports::Direct(configured.linked.instantiate(store, true)?.into()),
+            (None, Linked::Direct(linked)) => Exports::Direct(linked.instantiate(store, false)?.into()),
+            (None, Linked::Component(linked)) => Exports::Component(linked.instantiate(store)?.into()),
+        })
+    }
+
+    /// An instance, in `store`, of any filter.
+    pub(super) async fn instantiate_waiting(&self, store: &mut Store<Guest>) -> wasmtime::Result<Exports> {
+        match &self.linked {
+            Linked::Component(linked) if self.waits() => {
+                Ok(Exports::Waiting(linked.instantiate_waiting(store).await?.into()))
+            }
+            _ => self.instantiate(store),
         }
     }
 }
@@ -326,6 +352,9 @@ fn check_imports(engine: &wasmtime::Engine, component: &Component) -> Result<Vec
 }
 
 fn check_import(full: &str) -> Result<Import, LoadError> {
+    if wasi::offers(full) {
+        return Ok(full.into());
+    }
     let Some((name, version)) = contract_name(full) else {
         return Err(LoadError::UnknownImport(full.into()));
     };
@@ -395,6 +424,8 @@ mod tests {
         );
         assert!(matches!(check_import("tollgate:filter/request"), Err(LoadError::OtherVersion(_))));
         assert!(matches!(check_import("tollgate:filter/sockets@0.1.0"), Err(LoadError::UnknownImport(_))));
-        assert!(matches!(check_import("wasi:cli/environment@0.2.0"), Err(LoadError::UnknownImport(_))));
+        assert!(check_import("wasi:cli/environment@0.2.0").is_ok());
+        assert!(matches!(check_import("wasi:cli/environment@0.3.0"), Err(LoadError::UnknownImport(_))));
+        assert!(matches!(check_import("wasi:keyvalue/store@0.2.0"), Err(LoadError::UnknownImport(_))));
     }
 }

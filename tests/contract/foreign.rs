@@ -53,20 +53,20 @@ fn both_refused(module: &[u8], words: &[&str]) {
 
 #[test]
 fn an_import_that_the_contract_does_not_offer_is_refused_by_name() {
-    let wasi = "package wasi:cli@0.2.0 { interface environment { count: func() -> u32; } }";
-    let text = "(module (import \"wasi:cli/environment@0.2.0\" \"count\" (func (result i32)))
+    let wasi = "package wasi:keyvalue@0.2.0 { interface store { count: func() -> u32; } }";
+    let text = "(module (import \"wasi:keyvalue/store@0.2.0\" \"count\" (func (result i32)))
         (func (export \"tollgate:filter/on-request@0.1.0#on-request\") (result i32) (call 0)))";
-    let world = "import wasi:cli/environment@0.2.0; export tollgate:filter/on-request@0.1.0;";
+    let world = "import wasi:keyvalue/store@0.2.0; export tollgate:filter/on-request@0.1.0;";
     both_refused(
         &module(true, wasi, world, text),
         &[
-            "it imports `wasi:cli/environment@0.2.0`, which the contract does not offer",
+            "it imports `wasi:keyvalue/store@0.2.0`, which the contract does not offer",
             "tollgate:filter/…@0.1.0",
         ],
     );
     let sockets = package("0.1.0", &format!("{ON_REQUEST} interface sockets {{ open: func() -> u32; }}"));
     let text =
-        text.replace("wasi:cli/environment@0.2.0", "tollgate:filter/sockets@0.1.0").replace("count", "open");
+        text.replace("wasi:keyvalue/store@0.2.0", "tollgate:filter/sockets@0.1.0").replace("count", "open");
     let world = "import tollgate:filter/sockets@0.1.0; export tollgate:filter/on-request@0.1.0;";
     both_refused(&module(false, &sockets, world, &text), &["it imports `tollgate:filter/sockets@0.1.0`"]);
 }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,10 @@ use tollgate::health::Board;
 use tollgate::pressure::Pressure;
 use tollgate::state::Cells;
 use tollgate::telemetry::Telemetry;
-use tollgate::wasm::{Door, Ending, Engine, Fault, Filter, Host, Instance, Outcome};
+use tollgate::wasm::{
+    AfterAttempt, Ask, Door, Ending, Engine, Fault, Filter, Host, Instance, OnComplete, OnResponseChunk,
+    Outcome,
+};
 
 use super::{component, filter};
 use crate::support::tollgate::{command, directory};
@@ -30,7 +32,10 @@ fn limited() -> Arc<Filter> {
         index: 0,
         config: "{}".into(),
         time: Duration::from_millis(5),
+        wait: Duration::from_secs(1),
         memory: 1 << 20,
+        instances: 1,
+        origins: Vec::new(),
         shadow: false,
         cells: Arc::new(Cells::default()),
         host: Host { telemetry, pressure, health: Arc::new(Board::default()) },
@@ -40,18 +45,16 @@ fn limited() -> Arc<Filter> {
 /// Calls everything that the filter has; how many calls were without a fault.
 fn call_all(mut instance: Instance) -> usize {
     let (request, ()) = http::Request::get("/path").body(()).unwrap().into_parts();
-    let names = Rc::<Names>::default();
+    let names = Arc::<Names>::default();
     let client = IpAddr::from([127, 0, 0, 1]);
     let mut exchange = Box::new(Exchange::new(request, "id".into(), client, names, Duration::from_secs(1)));
-    let calls: [Result<(), Fault>; 7] = [
-        instance.on_request(&mut exchange).map(drop),
-        instance.on_request_body(&mut exchange).map(drop),
-        instance.before_attempt(&mut exchange, 1).map(drop),
-        instance.after_attempt(&mut exchange, 1, Outcome::Status(200), Duration::ZERO).map(drop),
-        instance.on_response(&mut exchange).map(drop),
-        instance.on_response_chunk(&mut exchange, b"chunk", true).map(drop),
-        instance.on_complete(&mut exchange, Ending::Complete, Duration::ZERO),
-    ];
+    let (outcome, elapsed) = (Outcome::Status(200), Duration::ZERO);
+    let asked = [Ask::Request, Ask::RequestBody, Ask::BeforeAttempt(1), Ask::Response];
+    let mut calls: Vec<Result<(), Fault>> =
+        asked.iter().map(|ask| instance.call(&mut exchange, *ask).map(drop)).collect();
+    calls.push(instance.call(&mut exchange, AfterAttempt { number: 1, outcome, elapsed }).map(drop));
+    calls.push(instance.call(&mut exchange, OnResponseChunk { chunk: b"chunk", last: true }).map(drop));
+    calls.push(instance.call(&mut exchange, OnComplete { ending: Ending::Complete, elapsed }));
     calls.iter().filter(|call| call.is_ok()).count()
 }
 

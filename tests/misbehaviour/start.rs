@@ -140,3 +140,10 @@ fn a_filter_that_cannot_be_started_again_fails_until_it_can() {
     assert_eq!(faults(&tollgate, "f", "on-request", "config"), 1.0);
     eventually("it is logged", || tollgate.has_logged(&["filter failed: config: not now"]));
 }
+
+#[test]
+fn a_grant_that_nothing_can_come_of_is_refused() {
+    let filter = Script::new("plain").on("on-request", "");
+    let text = refusal(&["check"], &chain(&[filter.entry("grants: {http: [\"http://a.test\"]}")]));
+    assert!(text.contains("it sends no requests") && text.contains("remove `grants.http`"), "{text}");
+}

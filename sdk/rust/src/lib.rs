@@ -90,6 +90,8 @@ pub mod body;
 pub mod clock;
 pub mod exchange;
 pub mod health;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod path;

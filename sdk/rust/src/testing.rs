@@ -79,6 +79,18 @@ impl Host {
         *shared::lock(&self.shared.pressure) = snapshot;
     }
 
+    /// Sets who answers the filter's own requests from now on; until then, no origin is granted.
+    #[cfg(feature = "http")]
+    pub fn answer_requests(
+        &self,
+        answer: impl Fn(&crate::http::Request) -> Result<crate::http::Response, crate::http::SendError>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        *shared::lock(&self.shared.responder) = Some(Arc::new(answer));
+    }
+
     /// The value of that cell of the shared state; `None` if no one opened it.
     #[must_use]
     pub fn cell(&self, key: &str) -> Option<i64> {

@@ -383,3 +383,15 @@ pub(crate) mod random {
         with_host(Shared::next_random)
     }
 }
+
+#[cfg(feature = "http")]
+pub(crate) mod http {
+    use super::{lock, with_host};
+    use crate::http::{Request, Response, SendError};
+
+    pub(crate) fn send(request: &Request) -> Result<Response, SendError> {
+        let responder = with_host(|shared| lock(&shared.responder).clone());
+        let response = responder.ok_or(SendError::Denied)?(request)?;
+        if response.body.len() > request.limit { Err(SendError::TooLarge) } else { Ok(response) }
+    }
+}

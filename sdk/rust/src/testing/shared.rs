@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::LogLine;
 use super::figures::Figures;
 use crate::health::Status;
+#[cfg(feature = "http")]
+use crate::http::{Request, Response, SendError};
 use crate::pressure::Snapshot;
 
 const MAX_CELLS: usize = 65536;
@@ -17,6 +19,10 @@ const UNIX_START_MILLIS: u64 = 1_700_000_000_000;
 /// Not 0, so that a filter that takes 0 for "never" is found out.
 const MONOTONIC_START_MICROS: u64 = 1_000_000;
 
+/// Who answers the filter's own requests.
+#[cfg(feature = "http")]
+pub(super) type Responder = Arc<dyn Fn(&Request) -> Result<Response, SendError> + Send + Sync>;
+
 /// Everything behind a [`Host`](super::Host).
 pub(super) struct Shared {
     cells: Mutex<BTreeMap<String, Arc<AtomicI64>>>,
@@ -24,6 +30,8 @@ pub(super) struct Shared {
     pub(super) checks: Mutex<BTreeMap<String, (Status, String)>>,
     pub(super) logs: Mutex<Vec<LogLine>>,
     pub(super) pressure: Mutex<Snapshot>,
+    #[cfg(feature = "http")]
+    pub(super) responder: Mutex<Option<Responder>>,
     elapsed_micros: AtomicU64,
     random: AtomicU64,
 }
@@ -38,6 +46,8 @@ impl Default for Shared {
             checks: Mutex::default(),
             logs: Mutex::default(),
             pressure: Mutex::new(idle),
+            #[cfg(feature = "http")]
+            responder: Mutex::default(),
             elapsed_micros: AtomicU64::new(0),
             random: AtomicU64::new(0),
         }
